@@ -1,0 +1,1 @@
+"""The learning half: documents in, binary codes out."""

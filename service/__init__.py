@@ -1,0 +1,1 @@
+"""The serving half: collections of codes, their store and index, and HTTP."""
