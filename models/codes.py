@@ -11,7 +11,7 @@ Codes = NDArray[np.uint8]
 _HEX = re.compile(r"[0-9a-fA-F]*")
 
 
-def pack(bits: NDArray[np.generic]) -> Codes:
+def pack(bits: NDArray[np.floating] | NDArray[np.integer]) -> Codes:
     """Pack logits, or anything whose sign is the bit, into codes.
 
     `bits`: (n, bits) of any real dtype, a bit is set where the value is above zero; bits % 8 == 0.
@@ -53,6 +53,6 @@ def hamming(queries: Codes, codes: Codes) -> NDArray[np.int32]:
 
 
 def asymmetric(logits: NDArray[np.float32], codes: Codes) -> NDArray[np.float32]:
-    """Asymmetric distances `-logits . (2 code - 1)`: (m, bits) query logits against n codes, (m, n) float32."""
+    """Asymmetric distances `-logits . (2 code - 1)`, (m, bits) logits against n codes: (m, n) float32."""
     signs = unpack(codes).astype(np.float32) * 2 - 1
     return -(logits @ signs.T)

@@ -1,0 +1,72 @@
+"""PCA-ITQ: the strongest linear hash without labels, a baseline and the start of training.
+
+Gong and Lazebnik, "Iterative Quantization: A Procrustean Approach to Learning Binary Codes", CVPR 2011.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.errors import InvalidInputError
+
+Matrix = NDArray[np.float64]
+ITERATIONS = 50
+SAMPLE = 20_000
+
+
+@dataclass(frozen=True)
+class LinearHash:
+    """A linear hash: `logits = (features - mean) @ projection`; projection is (d, bits) float64."""
+
+    mean: NDArray[np.float64]
+    projection: Matrix
+
+    def logits(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Logits (n, bits) float32 of features (n, d) float32."""
+        return ((features - self.mean) @ self.projection).astype(np.float32)
+
+
+def principal_directions(features: NDArray[np.float32]) -> tuple[Matrix, Matrix, Matrix]:
+    """Mean (d,), variances (d,) in falling order and unit principal directions (d, d), one a column."""
+    if features.ndim != 2 or len(features) < 2:
+        raise InvalidInputError(f"expected at least 2 rows of features, got shape {features.shape}")
+    mean = features.mean(axis=0, dtype=np.float64)
+    centred = features - mean
+    variances, directions = np.linalg.eigh(centred.T @ centred / len(features))
+    order = np.argsort(-variances, kind="stable")
+    return mean, np.maximum(variances[order], 0.0), directions[:, order]
+
+
+def fit_itq(features: NDArray[np.float32], bits: int, seed: int = 0) -> LinearHash:
+    """Fit PCA-ITQ to features (n, d) float32.
+
+    Alternates `B = sign(V R)` with the orthogonal Procrustes solution for R. Where bits > d the rotation
+    becomes a frame: R is (d, bits) with orthonormal rows, found by the same two steps.
+    """
+    mean, _, directions = principal_directions(features)
+    kept = directions[:, : min(bits, directions.shape[1])]
+    rng = np.random.default_rng(seed)
+    chosen = rng.permutation(len(features))[:SAMPLE]
+    projected = (features[chosen] - mean) @ kept
+    rotation = np.linalg.qr(rng.standard_normal((bits, bits)))[0][: kept.shape[1]]
+    for _ in range(ITERATIONS):
+        corners = np.where(projected @ rotation > 0, 1.0, -1.0)
+        left, _, right = np.linalg.svd(projected.T @ corners, full_matrices=False)
+        rotation = left @ right
+    return LinearHash(mean, kept @ rotation)
+
+
+def fit_pca_sign(features: NDArray[np.float32], bits: int) -> LinearHash:
+    """The signs of the leading principal components, of which there are d: bits <= d."""
+    mean, _, directions = principal_directions(features)
+    if bits > directions.shape[1]:
+        raise InvalidInputError(f"expected at most {directions.shape[1]} bits, one a feature, got {bits}")
+    return LinearHash(mean, directions[:, :bits])
+
+
+def fit_random_projections(features: NDArray[np.float32], bits: int, seed: int = 0) -> LinearHash:
+    """Signs of random projections of the centred features (Charikar, STOC 2002)."""
+    mean = features.mean(axis=0, dtype=np.float64)
+    projection = np.random.default_rng(seed).standard_normal((features.shape[1], bits))
+    return LinearHash(mean, projection)
