@@ -1,0 +1,1 @@
+"""Followers of the store: codes in memory, searched by FAISS."""
