@@ -1,0 +1,1 @@
+"""The truth: items and collections on disk."""

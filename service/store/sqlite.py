@@ -1,0 +1,148 @@
+"""Items in one SQLite database: durable when a write returns, followed by sequence number.
+
+Every upsert gives its item a new, higher sequence number; what it replaced, or a delete, goes into `removals`.
+A follower that remembers the last numbers it saw reads only what came since.
+"""
+
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS collections (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL UNIQUE,
+    bits INTEGER NOT NULL,
+    hasher TEXT
+) STRICT;
+CREATE TABLE IF NOT EXISTS items (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    collection INTEGER NOT NULL,
+    id TEXT NOT NULL,
+    code BLOB NOT NULL,
+    payload BLOB
+) STRICT;
+CREATE UNIQUE INDEX IF NOT EXISTS items_by_id ON items (collection, id);
+CREATE TABLE IF NOT EXISTS removals (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    collection INTEGER NOT NULL,
+    sequence INTEGER NOT NULL
+) STRICT;
+"""
+BUSY_TIMEOUT_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class StoredItem:
+    """An item as kept: `code` is packed, `payload` is JSON text in UTF-8 or None."""
+
+    id: str
+    code: bytes
+    payload: bytes | None = None
+
+
+@dataclass(frozen=True)
+class CollectionRow:
+    """A collection as kept: `hasher` is `name@version`, or None where items bring their own codes."""
+
+    number: int
+    name: str
+    bits: int
+    hasher: str | None
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open the database for use by any one thread at a time; writes are on disk when they commit."""
+    connection = sqlite3.connect(
+        path, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False
+    )
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    return connection
+
+
+class Store:
+    """One database of collections and items; writers take turns, in this process and across processes."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._connection = connect(path)
+        self._connection.executescript(SCHEMA)
+
+    def close(self) -> None:
+        """Close the database; the store cannot be used afterwards."""
+        self._connection.close()
+
+    def create_collection(self, name: str, bits: int, hasher: str | None) -> CollectionRow | None:
+        """Create a collection, or return None where the name is taken."""
+        with self._lock:
+            row = self._connection.execute(
+                "INSERT INTO collections (name, bits, hasher) VALUES (?, ?, ?)"
+                " ON CONFLICT DO NOTHING RETURNING number, name, bits, hasher",
+                (name, bits, hasher),
+            ).fetchone()
+        return CollectionRow(*row) if row else None
+
+    def collection(self, name: str) -> CollectionRow | None:
+        """The collection of that name, or None."""
+        with self._lock:
+            row = self._connection.execute(
+                "SELECT number, name, bits, hasher FROM collections WHERE name = ?", (name,)
+            ).fetchone()
+        return CollectionRow(*row) if row else None
+
+    def upsert(self, collection: int, items: Sequence[StoredItem]) -> None:
+        """Write all items or none, replacing those whose id is there; on disk when this returns."""
+        with self._lock, _transaction(self._connection) as connection:
+            _remove(connection, collection, (item.id for item in items))
+            connection.executemany(
+                "INSERT INTO items (collection, id, code, payload) VALUES (?, ?, ?, ?)",
+                ((collection, item.id, item.code, item.payload) for item in items),
+            )
+
+    def delete(self, collection: int, ids: Iterable[str]) -> int:
+        """Delete items by id; returns how many were there."""
+        with self._lock, _transaction(self._connection) as connection:
+            return _remove(connection, collection, ids)
+
+    def item(self, collection: int, item_id: str) -> StoredItem | None:
+        """The item of that id, or None."""
+        with self._lock:
+            row = self._connection.execute(
+                "SELECT id, code, payload FROM items WHERE collection = ? AND id = ?", (collection, item_id)
+            ).fetchone()
+        return StoredItem(*row) if row else None
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    """A transaction that holds the write lock from its start; any error, at commit too, undoes all of it."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield connection
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _remove(connection: sqlite3.Connection, collection: int, ids: Iterable[str]) -> int:
+    removed = 0
+    for item_id in ids:
+        with closing(
+            connection.execute(
+                "DELETE FROM items WHERE collection = ? AND id = ? RETURNING sequence", (collection, item_id)
+            )
+        ) as cursor:
+            row = cursor.fetchone()
+        if row:
+            connection.execute(
+                "INSERT INTO removals (collection, sequence) VALUES (?, ?)", (collection, row[0])
+            )
+            removed += 1
+    return removed
