@@ -1,6 +1,6 @@
 """Items in one SQLite database: durable when a write returns, followed by sequence number.
 
-Every upsert gives its item a new, higher sequence number; what it replaced, or a delete, goes into `removals`.
+Every upsert gives its item a new, higher sequence number; `removals` notes what was replaced or deleted.
 A follower that remembers the last numbers it saw reads only what came since.
 """
 
