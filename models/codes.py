@@ -43,9 +43,7 @@ def from_hex(text: str, bits: int) -> bytes:
 def hamming(queries: Codes, codes: Codes) -> NDArray[np.int32]:
     """Hamming distances of (m, bits / 8) against (n, bits / 8) codes, as (m, n) int32."""
     if queries.shape[1] != codes.shape[1]:
-        raise InvalidInputError(
-            f"codes of {queries.shape[1] * 8} and {codes.shape[1] * 8} bits cannot be compared"
-        )
+        raise InvalidInputError(f"codes of {queries.shape[1] * 8} and {codes.shape[1] * 8} bits cannot be compared")
     distances = np.empty((len(queries), len(codes)), np.int32)
     for row, query in zip(distances, queries, strict=True):
         np.sum(np.bitwise_count(codes ^ query), axis=1, dtype=np.int32, out=row)

@@ -56,9 +56,7 @@ class CollectionRow:
 
 def connect(path: Path) -> sqlite3.Connection:
     """Open the database for use by any one thread at a time; writes are on disk when they commit."""
-    connection = sqlite3.connect(
-        path, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False
-    )
+    connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
     return connection
@@ -141,8 +139,6 @@ def _remove(connection: sqlite3.Connection, collection: int, ids: Iterable[str])
         ) as cursor:
             row = cursor.fetchone()
         if row:
-            connection.execute(
-                "INSERT INTO removals (collection, sequence) VALUES (?, ?)", (collection, row[0])
-            )
+            connection.execute("INSERT INTO removals (collection, sequence) VALUES (?, ?)", (collection, row[0]))
             removed += 1
     return removed

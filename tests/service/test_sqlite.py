@@ -34,9 +34,7 @@ def test_a_batch_that_fails_changes_nothing(store: Store) -> None:
     assert row is not None
     store.upsert(row.number, [StoredItem("a", b"\x01")])
     with pytest.raises(sqlite3.IntegrityError):
-        store.upsert(
-            row.number, [StoredItem("a", b"\x02"), StoredItem("b", b"\x02"), StoredItem("b", b"\x03")]
-        )
+        store.upsert(row.number, [StoredItem("a", b"\x02"), StoredItem("b", b"\x02"), StoredItem("b", b"\x03")])
     assert store.item(row.number, "a") == StoredItem("a", b"\x01")
     assert store.item(row.number, "b") is None
 

@@ -35,9 +35,7 @@ def test_principal_directions_diagonalise_the_covariance() -> None:
 
 
 def test_same_seed_same_projection() -> None:
-    np.testing.assert_array_equal(
-        fit_itq(_features(), 8, 3).projection, fit_itq(_features(), 8, 3).projection
-    )
+    np.testing.assert_array_equal(fit_itq(_features(), 8, 3).projection, fit_itq(_features(), 8, 3).projection)
 
 
 def test_more_principal_signs_than_features_are_refused() -> None:

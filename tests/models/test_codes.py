@@ -27,9 +27,7 @@ def test_pack_and_hex_are_undone(raw: bytes) -> None:
 @given(st.binary(min_size=16, max_size=16), st.binary(min_size=16, max_size=16))
 def test_hamming_is_the_count_of_differing_bits(a: bytes, b: bytes) -> None:
     expected = (int.from_bytes(a) ^ int.from_bytes(b)).bit_count()
-    assert hamming(np.frombuffer(a, np.uint8)[None], np.frombuffer(b, np.uint8)[None]).tolist() == [
-        [expected]
-    ]
+    assert hamming(np.frombuffer(a, np.uint8)[None], np.frombuffer(b, np.uint8)[None]).tolist() == [[expected]]
 
 
 def test_asymmetric_distance_by_hand() -> None:
