@@ -1,0 +1,59 @@
+"""Features of vectors: as given, or scaled to unit length where only the direction counts."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.errors import InvalidInputError
+
+SCALES = ("none", "unit")
+
+
+class VectorFeatures:
+    """Takes vectors of one dimension; `scale` is `none` or `unit` (L2 distance then orders as the cosine does)."""
+
+    modality = "vector"
+
+    def __init__(self, dimension: int, scale: str = "none") -> None:
+        if scale not in SCALES:
+            raise InvalidInputError(f"expected a scale of {' or '.join(SCALES)}, got {scale!r}")
+        self.dimension = dimension
+        self.scale = scale
+
+    def row(self, document: object) -> NDArray[np.float32]:
+        """The vector itself, (dimension,) float32, checked: right length, finite numbers only."""
+        try:
+            given = np.asarray(document)
+        except ValueError:
+            raise InvalidInputError(f"expected a vector of {self.dimension} numbers, got a nested list") from None
+        if given.dtype.kind not in "fiu" or given.ndim != 1:
+            raise InvalidInputError(f"expected a vector of {self.dimension} numbers, got {_describe(given)}")
+        if len(given) != self.dimension:
+            raise InvalidInputError(f"expected a vector of {self.dimension} numbers, got {len(given)}")
+        with np.errstate(over="ignore"):
+            row = given.astype(np.float32)
+        if not np.isfinite(row).all():
+            place = int(np.flatnonzero(~np.isfinite(row))[0])
+            raise InvalidInputError(f"expected finite float32 numbers, got {given[place]} at place {place}")
+        if self.scale == "unit":
+            # Halved exponents would lose nothing, but the square of a large number overflows float32.
+            length = float(np.linalg.norm(row.astype(np.float64)))
+            if length == 0.0:
+                raise InvalidInputError("expected a vector with a direction, got all zeros")
+            row = (row / length).astype(np.float32)
+        return row
+
+    def settings(self) -> dict[str, Any]:
+        """Modality, dimension and scale."""
+        return {"modality": self.modality, "dimension": self.dimension, "scale": self.scale}
+
+    def files(self) -> dict[str, bytes]:
+        """None: a vector needs no state."""
+        return {}
+
+
+def _describe(given: NDArray[Any]) -> str:
+    if given.ndim != 1:
+        return f"an array of shape {given.shape}"
+    return f"values of type {given.dtype}"

@@ -1,0 +1,77 @@
+"""The hasher: features, encoder and decoder of one folder, run by ONNX Runtime wherever a document is coded."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from models.codes import Codes, pack, unpack
+from models.errors import InvalidInputError
+from models.features import Document, Features, load_features
+from models.folder import DamagedHasherError, read_folder
+
+ENCODER = "encoder.onnx"
+DECODER = "decoder.onnx"
+
+
+class Hasher:
+    """One version of one hasher; safe to use from many threads."""
+
+    def __init__(self, card: dict[str, Any], features: Features, encoder: bytes, decoder: bytes) -> None:
+        self.card = card
+        self.reference: str = f"{card['name']}@{card['version']}"
+        self.bits: int = card["bits"]
+        self.features = features
+        self._encoder = _session(encoder)
+        self._decoder = _session(decoder)
+
+    @classmethod
+    def load(cls, folder: Path) -> "Hasher":
+        """Read, verify and load a hasher folder; raises DamagedHasherError for anything not as it was written."""
+        card, files = read_folder(folder)
+        try:
+            return cls(card, load_features(card["features"], files), files[ENCODER], files[DECODER])
+        except (KeyError, InvalidInputError) as error:
+            raise DamagedHasherError(f"{folder} is not a hasher: {error}") from None
+
+    def rows(self, documents: Sequence[Document]) -> NDArray[np.float32]:
+        """Features (n, d) float32 of documents; raises InvalidInputError that names the place of a bad one."""
+        rows = np.empty((len(documents), self.features.dimension), np.float32)
+        for place, document in enumerate(documents):
+            try:
+                rows[place] = self.features.row(document)
+            except InvalidInputError as error:
+                error.args = (f"document {place}: {error}",)
+                raise
+        return rows
+
+    def logits(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Logits (n, bits) float32 of features (n, d) float32."""
+        return _run(self._encoder, rows, self.bits)
+
+    def encode(self, documents: Sequence[Document]) -> Codes:
+        """Codes (n, bits / 8) uint8 of documents."""
+        return pack(self.logits(self.rows(documents)))
+
+    def decode(self, codes: Codes) -> NDArray[np.float32]:
+        """What the decoder remembers of codes (n, bits / 8): features (n, d) float32."""
+        return _run(self._decoder, unpack(codes).astype(np.float32) * 2 - 1, self.features.dimension)
+
+
+def _session(graph: bytes) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    # One thread a call: the callers are the threads, and more of them than cores is slower, not faster.
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+
+
+def _run(session: onnxruntime.InferenceSession, rows: NDArray[np.float32], width: int) -> NDArray[np.float32]:
+    if len(rows) == 0:
+        return np.empty((0, width), np.float32)
+    result: NDArray[np.float32] = session.run(None, {"input": rows})[0]
+    return result

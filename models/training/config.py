@@ -1,0 +1,66 @@
+"""Everything that decides what training does; saved with the hasher."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from models.errors import InvalidInputError
+from models.training.corruption import Corruption
+from models.training.objectives import OBJECTIVES, Objective
+from models.training.terms import TERMS
+
+# Enough for the default objective to settle, found on 1,400 to 60,000 items (docs/decisions/0003).
+MINIMUM_STEPS = 800
+
+
+@dataclass(frozen=True)
+class Config:
+    """Same config, same features, same CPU: same codes."""
+
+    bits: int = 64
+    objective: str = "hashing"
+    epochs: int | None = None
+    """Passes over the items; None for as many as make 800 steps, at least one."""
+    hidden: int = 512
+    """Units of the residual branches; 0 for a linear encoder and decoder."""
+    components: int = 256
+    """Principal components that the network sees, at most."""
+    neighbours: int = 10
+    """Neighbours of each item in the graph that batches are drawn from."""
+    seeds_a_batch: int = 64
+    neighbours_a_seed: int = 7
+    learning_rate: float = 2e-3
+    seed: int = 0
+    device: str = "auto"
+    weights: dict[str, float] = field(default_factory=dict)
+    """Weights of terms that differ from the objective's own."""
+    corruption: Corruption | None = None
+    """A corruption in place of the objective's own."""
+
+    def __post_init__(self) -> None:
+        if self.bits % 8 or not 8 <= self.bits <= 4096:
+            raise InvalidInputError(f"expected bits to be a multiple of 8 from 8 to 4096, got {self.bits}")
+        if self.objective not in OBJECTIVES:
+            raise InvalidInputError(f"expected an objective of {', '.join(OBJECTIVES)}, got {self.objective!r}")
+        if self.epochs is not None and self.epochs < 0:
+            raise InvalidInputError(f"expected epochs of 0 or more, got {self.epochs}")
+        if unknown := set(self.weights) - set(TERMS):
+            raise InvalidInputError(f"expected weights for {', '.join(TERMS)}, got {', '.join(sorted(unknown))}")
+        for name in ("components", "neighbours", "seeds_a_batch"):
+            if getattr(self, name) < 1:
+                raise InvalidInputError(f"expected {name} of 1 or more, got {getattr(self, name)}")
+
+    def resolved(self) -> Objective:
+        """The objective with this config's own weights and corruption."""
+        chosen = OBJECTIVES[self.objective]
+        return Objective({**chosen.weights, **self.weights}, chosen.binary, self.corruption or chosen.corruption)
+
+    def steps(self, items: int) -> int:
+        """Number of optimiser steps for so many items."""
+        an_epoch = -(-items // self.seeds_a_batch)
+        if self.epochs is None:
+            return max(MINIMUM_STEPS, an_epoch)
+        return self.epochs * an_epoch
+
+    def card(self) -> dict[str, Any]:
+        """The config and its resolved objective as JSON."""
+        return {**asdict(self), "resolved": asdict(self.resolved())}

@@ -1,0 +1,35 @@
+"""From features to the network's inputs and back: the leading principal components, to one common scale."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.errors import InvalidInputError
+from models.itq import Matrix, principal_directions
+
+
+@dataclass(frozen=True)
+class Projection:
+    """`inputs = (features - mean) @ directions * scale`; directions is (d, r) with orthonormal columns."""
+
+    mean: NDArray[np.float64]
+    directions: Matrix
+    scale: float
+
+    def forward(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Inputs (n, r) float32 of features (n, d) float32."""
+        return ((features - self.mean) @ self.directions * self.scale).astype(np.float32)
+
+
+def fit_projection(features: NDArray[np.float32], components: int) -> Projection:
+    """The leading principal components, scaled together so that an input's mean square is 1.
+
+    One scale for all, not one each: whitening would drown the distances between neighbours in noise.
+    """
+    mean, variances, directions = principal_directions(features)
+    total = float(variances.sum())
+    if total <= 1e-12 * max(1.0, float(np.square(mean).sum())):
+        raise InvalidInputError("expected items that differ, got items whose features are all the same")
+    kept = min(components, directions.shape[1])
+    return Projection(mean, directions[:, :kept], float(np.sqrt(kept / variances[:kept].sum())))

@@ -1,0 +1,35 @@
+"""Objectives by name: which terms are summed with which weights, over which kind of code and input."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from models.training.corruption import Corruption
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A weighted sum of terms (`models.training.terms`)."""
+
+    weights: Mapping[str, float]
+    binary: bool = False
+    """Whether decoder and terms see the code itself (straight-through) or the sigmoid before the cut."""
+    corruption: Corruption | None = None
+    """What is done to the inputs, which are then to be reconstructed clean."""
+
+
+OBJECTIVES: dict[str, Objective] = {
+    "hashing": Objective(
+        {
+            "reconstruction": 0.5,
+            "similarity": 1.0,
+            "smoothed_similarity": 1.0,
+            "decorrelation": 20.0,
+            "balance": 1.0,
+        },
+        binary=True,
+    ),
+    "undercomplete": Objective({"reconstruction": 1.0}),
+    "sparse": Objective({"reconstruction": 1.0, "sparsity": 1e-3}),
+    "denoising": Objective({"reconstruction": 1.0}, corruption=Corruption("masking", 0.3)),
+    "contractive": Objective({"reconstruction": 1.0, "contraction": 1e-3}),
+}

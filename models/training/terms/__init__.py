@@ -1,0 +1,24 @@
+"""Terms: what an objective can be made of. Each is built once and then says what one step costs."""
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from models.training.terms.balance import Balance, Decorrelation
+from models.training.terms.contraction import Contraction
+from models.training.terms.neighbourhood import Similarity, SmoothedSimilarity
+from models.training.terms.reconstruction import Reconstruction
+from models.training.terms.sparsity import Sparsity
+from models.training.terms.step import Data, Step
+
+Term = Callable[[Step], Tensor]
+
+TERMS: dict[str, Callable[[Data], Term]] = {
+    "reconstruction": Reconstruction,
+    "sparsity": Sparsity,
+    "contraction": Contraction,
+    "similarity": Similarity,
+    "smoothed_similarity": SmoothedSimilarity,
+    "balance": Balance,
+    "decorrelation": Decorrelation,
+}

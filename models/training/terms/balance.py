@@ -1,0 +1,33 @@
+"""Balance and decorrelation: every bit half the time on, no two bits saying the same.
+
+Weiss et al., "Spectral Hashing", NIPS 2008, ask for both; here they are penalties on the code before the cut.
+"""
+
+from torch import Tensor
+
+from models.training.terms.step import Data, Step
+
+
+class Balance:
+    """Mean over the bits of the squared batch mean."""
+
+    def __init__(self, data: Data) -> None:
+        pass
+
+    def __call__(self, step: Step) -> Tensor:
+        """Scalar."""
+        return step.soft_code.mean(dim=0).square().mean()
+
+
+class Decorrelation:
+    """Mean square of the off-diagonal covariances between bits."""
+
+    def __init__(self, data: Data) -> None:
+        pass
+
+    def __call__(self, step: Step) -> Tensor:
+        """Scalar."""
+        centred = step.soft_code - step.soft_code.mean(dim=0)
+        covariance = centred.T @ centred / len(centred)
+        diagonal = covariance.diagonal().square().sum()
+        return (covariance.square().sum() - diagonal) / covariance.numel()

@@ -1,0 +1,127 @@
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits
+
+from models.codes import pack
+from models.errors import InvalidInputError
+from models.evaluation import baselines, evaluate, split
+from models.features.image import ImageFeatures
+from models.folder import write_folder
+from models.hasher import DECODER, ENCODER, Hasher
+from models.itq import fit_itq
+from models.training.config import Config
+from models.training.corruption import Corruption
+from models.training.export import export_decoder, export_encoder
+from models.training.inputs import fit_projection
+from models.training.loop import fit
+from models.training.objectives import OBJECTIVES
+
+torch.set_num_threads(1)
+
+
+def digits() -> tuple[np.ndarray, np.ndarray]:
+    images, labels = load_digits(return_X_y=True)
+    return (images / 16).astype(np.float32), labels.astype(np.str_)
+
+
+def hasher_of(features: np.ndarray, config: Config) -> Hasher:
+    trained = fit(features, config)
+    card = {"name": "t", "version": 1, "bits": config.bits}
+    encoder = export_encoder(trained.network, trained.projection)
+    return Hasher(card, ImageFeatures(8, 8), encoder, export_decoder(trained.network, trained.projection))
+
+
+def test_training_starts_at_itq() -> None:
+    features, _ = digits()
+    hasher = hasher_of(features, Config(epochs=0, bits=32))
+    projected = fit_projection(features, 256).forward(features)
+    assert np.array_equal(pack(hasher.logits(features)), pack(fit_itq(projected, 32).logits(projected)))
+
+
+def test_exported_graphs_equal_the_network() -> None:
+    features, _ = digits()
+    trained = fit(features, Config(epochs=2, bits=16))
+    card = {"name": "t", "version": 1, "bits": 16}
+    encoder, decoder = (export(trained.network, trained.projection) for export in (export_encoder, export_decoder))
+    hasher = Hasher(card, ImageFeatures(8, 8), encoder, decoder)
+    network = trained.network.double()
+    inputs = (features - trained.projection.mean) @ trained.projection.directions * trained.projection.scale
+    with torch.no_grad():
+        logits = network.encoder(torch.from_numpy(inputs))
+        rebuilt = network.decoder(torch.where(logits > 0, 1.0, -1.0).double()).numpy()
+    assert np.allclose(hasher.logits(features), logits.numpy(), rtol=1e-6, atol=1e-6)
+    expected = rebuilt / trained.projection.scale @ trained.projection.directions.T + trained.projection.mean
+    assert np.allclose(hasher.decode(pack(logits.numpy())), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_codes_do_not_depend_on_the_batch() -> None:
+    features, _ = digits()
+    hasher = hasher_of(features, Config(epochs=1))
+    together = hasher.logits(features)
+    assert np.array_equal(together[:50], np.concatenate([hasher.logits(row[None]) for row in features[:50]]))
+
+
+def test_same_seed_same_codes_and_another_seed_others() -> None:
+    features, _ = digits()
+    first, again, other = (hasher_of(features, Config(epochs=1, seed=seed)).logits(features) for seed in (1, 1, 2))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(pack(first), pack(other))
+
+
+@pytest.mark.parametrize("objective", [name for name in OBJECTIVES if name != "hashing"])
+def test_every_objective_lowers_its_own_loss(objective: str) -> None:
+    features, _ = digits()
+    short = fit(features, Config(objective=objective, epochs=1, bits=16)).losses["total"]
+    long = fit(features, Config(objective=objective, epochs=12, bits=16)).losses["total"]
+    assert long < short * 0.95
+
+
+def test_more_weight_more_effect() -> None:
+    features, _ = digits()
+    for objective, term, weight in (("sparse", "sparsity", 0.1), ("contractive", "contraction", 1.0)):
+        weak = fit(features, Config(objective=objective, epochs=8, weights={term: 1e-9}))
+        strong = fit(features, Config(objective=objective, epochs=8, weights={term: weight}))
+        assert strong.losses[term] < 0.8 * weak.losses[term]
+
+
+def test_default_objective_beats_itq_on_digits() -> None:
+    features, labels = digits()
+    data = split(features, labels, 0.2, 2000)
+    hasher = hasher_of(data.base, Config())
+    table = {row.name: row for row in evaluate(data, {"hashing": hasher.logits, **baselines(data.base, 64)})}
+    ours, itq = table["hashing"], table["PCA-ITQ"]
+    assert ours.precision_at_10 > itq.precision_at_10
+    assert ours.mean_average_precision > itq.mean_average_precision
+    assert ours.recall_10_at_10 > itq.recall_10_at_10
+    # Not 1: some tenth neighbours are exactly as far as the eleventh.
+    assert table["float features"].recall_10_at_10 > 0.99
+
+
+def test_a_written_hasher_gives_the_same_codes(tmp_path) -> None:
+    features, _ = digits()
+    trained = fit(features, Config(epochs=1))
+    images = ImageFeatures(8, 8)
+    card = {"name": "t", "version": 1, "bits": 64, "features": images.settings()}
+    encoder, decoder = (export(trained.network, trained.projection) for export in (export_encoder, export_decoder))
+    write_folder(tmp_path / "t@1", card, {ENCODER: encoder, DECODER: decoder, **images.files()})
+    loaded = Hasher.load(tmp_path / "t@1")
+    assert loaded.reference == "t@1"
+    assert np.array_equal(loaded.logits(features), Hasher(card, images, encoder, decoder).logits(features))
+
+
+def test_bad_configs_and_data_say_what_is_wrong() -> None:
+    for wrong, message in (
+        ({"bits": 12}, "multiple of 8"),
+        ({"objective": "magic"}, "expected an objective of hashing"),
+        ({"weights": {"magic": 1.0}}, "expected weights for"),
+        ({"device": "magic"}, "expected a device"),
+    ):
+        with pytest.raises(InvalidInputError, match=message):
+            fit(digits()[0], Config(**wrong))
+    with pytest.raises(InvalidInputError, match="all the same"):
+        fit(np.ones((30, 4), np.float32), Config())
+    with pytest.raises(InvalidInputError, match="at least 20 items"):
+        fit(np.ones((3, 4), np.float32), Config())
+    with pytest.raises(InvalidInputError, match="level of 0 to 1"):
+        Corruption("masking", 2.0)

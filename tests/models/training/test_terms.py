@@ -1,0 +1,112 @@
+import numpy as np
+import pytest
+import torch
+
+from models.training.corruption import Corruption
+from models.training.network import Autoencoder, binary_code, sigmoid_code
+from models.training.terms.balance import Balance, Decorrelation
+from models.training.terms.contraction import Contraction, closed_form
+from models.training.terms.neighbourhood import beta_for_perplexity, smooth
+from models.training.terms.reconstruction import Reconstruction
+from models.training.terms.sparsity import Sparsity
+from models.training.terms.step import Data, Step
+
+
+def step_of(network: Autoencoder, inputs: torch.Tensor) -> Step:
+    logits = network.encoder(inputs)
+    return Step(network, torch.arange(len(inputs)), inputs.detach(), inputs, logits, sigmoid_code(logits))
+
+
+def data_of(network: Autoencoder, inputs: torch.Tensor) -> Data:
+    generator = torch.Generator().manual_seed(0)
+    graph = torch.zeros((len(inputs), 1), dtype=torch.long)
+    return Data(inputs, graph, network, lambda: torch.arange(len(inputs)), generator)
+
+
+def random_network(hidden: int) -> Autoencoder:
+    torch.manual_seed(0)
+    network = Autoencoder(6, 8, hidden)
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    return network
+
+
+def frobenius_by_autograd(network: Autoencoder, inputs: torch.Tensor) -> float:
+    jacobians = [
+        torch.autograd.functional.jacobian(lambda x: torch.sigmoid(network.encoder(x[None]))[0], row) for row in inputs
+    ]
+    return float(torch.stack(jacobians).square().sum(dim=(1, 2)).mean())
+
+
+def test_closed_form_of_contraction_equals_autograd() -> None:
+    network, inputs = random_network(0), torch.randn(5, 6)
+    expected = frobenius_by_autograd(network, inputs)
+    value = closed_form(torch.sigmoid(network.encoder(inputs)), network.encoder.linear)
+    assert float(value.detach()) == pytest.approx(expected, rel=1e-5)
+    assert float(Contraction(data_of(network, inputs))(step_of(network, inputs)).detach()) == pytest.approx(
+        expected, rel=1e-5
+    )
+
+
+def test_estimate_of_contraction_is_unbiased_for_a_deep_encoder() -> None:
+    network, inputs = random_network(16), torch.randn(5, 6).requires_grad_()
+    term = Contraction(data_of(network, inputs))
+    draws = [float(term(step_of(network, inputs)).detach()) for _ in range(2000)]
+    error = np.std(draws) / np.sqrt(len(draws))
+    assert np.mean(draws) == pytest.approx(frobenius_by_autograd(network, inputs.detach()), abs=4 * error)
+
+
+def test_simple_terms_by_hand() -> None:
+    network, inputs = random_network(0), torch.randn(5, 6)
+    step, data = step_of(network.requires_grad_(False), inputs), data_of(network, inputs)
+    activations = torch.sigmoid(step.logits)
+    assert float(Sparsity(data)(step)) == pytest.approx(float(activations.sum()) / 5, rel=1e-6)
+    rebuilt = network.decoder(2 * activations - 1)
+    assert float(Reconstruction(data)(step)) == pytest.approx(float((rebuilt - inputs).square().mean()), rel=1e-5)
+    soft = (2 * activations - 1).detach().numpy()
+    assert float(Balance(data)(step)) == pytest.approx(float(np.square(soft.mean(axis=0)).mean()), rel=1e-4)
+    covariance = np.cov(soft.T, bias=True)
+    np.fill_diagonal(covariance, 0)
+    assert float(Decorrelation(data)(step)) == pytest.approx(float(np.square(covariance).mean()), rel=1e-4)
+
+
+def test_binary_code_is_cut_but_lets_the_gradient_through() -> None:
+    logits = torch.tensor([[-2.0, 0.0, 0.5]], requires_grad=True)
+    code = binary_code(logits)
+    assert code.tolist() == [[-1.0, -1.0, 1.0]]
+    code.sum().backward()
+    assert logits.grad is not None
+    assert torch.allclose(logits.grad, (1 - torch.tanh(logits / 2) ** 2) / 2)
+
+
+def test_perplexity_is_met() -> None:
+    distances = torch.rand(40, 40) * 5
+    beta = beta_for_perplexity([distances], 10)
+    share = torch.softmax(-beta * distances, dim=1)
+    assert float(torch.exp(-(share * share.log()).sum(dim=1).mean())) == pytest.approx(10, rel=1e-3)
+
+
+def test_smoothing_averages_over_the_graph() -> None:
+    inputs = torch.tensor([[0.0], [2.0], [10.0], [12.0]])
+    graph = torch.tensor([[1], [0], [3], [2]])
+    smoothed, kept = smooth(inputs, graph)
+    assert smoothed.flatten().tolist() == [-5.0, -5.0, 5.0, 5.0]
+    assert kept == pytest.approx(100 / float(inputs.square().sum()))
+
+
+@pytest.mark.parametrize("kind", ["masking", "salt-and-pepper"])
+def test_corruption_hits_the_share_it_is_told(kind: str) -> None:
+    clean = torch.rand(500, 40) + 1
+    damaged = Corruption(kind, 0.3)(clean, torch.Generator().manual_seed(0))
+    hit = damaged != clean
+    assert float(hit.float().mean()) == pytest.approx(0.3, abs=0.02)
+    if kind == "masking":
+        assert (damaged[hit] == 0).all()
+    else:
+        assert ((damaged == clean.amin(0)) | (damaged == clean.amax(0)))[hit].all()
+
+
+def test_gaussian_corruption_has_the_level_it_is_told() -> None:
+    clean = torch.rand(500, 40) * 7
+    noise = Corruption("gaussian", 0.5)(clean, torch.Generator().manual_seed(0)) - clean
+    assert float(noise.std()) == pytest.approx(0.5 * float(clean.std()), rel=0.03)
