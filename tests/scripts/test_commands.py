@@ -1,0 +1,77 @@
+"""The commands as a user runs them: one process each."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.hasher import Hasher
+from scripts.datasets import open_dataset
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=250)
+
+
+@pytest.fixture(scope="module")
+def hashers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("hashers")
+    done = run("scripts.train", "digits", "--modality", "image", "--epochs", 1, "--out", folder)
+    assert done.returncode == 0, done.stderr
+    assert "PCA-ITQ" in done.stdout
+    assert "random projections" in done.stdout
+    return folder
+
+
+def test_encode_gives_the_codes_of_the_hasher(hashers: Path, tmp_path: Path) -> None:
+    out = tmp_path / "codes.npy"
+    done = run("scripts.encode", hashers / "digits", "digits", "--out", out)
+    assert done.returncode == 0, done.stderr
+    documents = [item.document for item in open_dataset("digits").walk()]
+    hasher = Hasher.load(hashers / "digits@1")
+    assert np.array_equal(np.load(out), hasher.encode(documents))
+    assert run("scripts.encode", hashers / "digits@1", "digits", "--out", out, "--logits").returncode == 0
+    assert np.array_equal(np.load(out), hasher.logits(hasher.rows(documents)))
+
+
+def test_evaluate_repeats_the_table_of_training(hashers: Path) -> None:
+    done = run("scripts.evaluate", hashers / "digits@1", "digits")
+    assert done.returncode == 0, done.stderr
+    metrics = Hasher.load(hashers / "digits@1").card["metrics"]["hashing"]
+    assert f"{metrics['recall_10_at_10']:.4f}" in done.stdout
+
+
+def test_errors_are_one_line_and_leave_nothing(hashers: Path, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.ndjson"
+    bad.write_text('{"id": "a", "vector": [1, 2]}\n[1]\n')
+    for arguments, message in (
+        (("scripts.train", "nothing", "--out", tmp_path / "h"), "expected DATA to be digits, pydocs"),
+        (("scripts.train", bad, "--out", tmp_path / "h"), "line 2: expected a JSON object, got list"),
+        (("scripts.train", "digits", "--bits", 12, "--out", tmp_path / "h"), "multiple of 8"),
+        (("scripts.train", "digits", "--modality", "text", "--out", tmp_path / "h"), "expected text items"),
+        (("scripts.encode", hashers / "other", "digits", "--out", tmp_path / "c.npy"), "hashers in"),
+        (("scripts.encode", hashers / "digits", bad, "--out", tmp_path / "c.npy"), "expected image items"),
+    ):
+        done = run(*arguments)
+        assert done.returncode == 1
+        assert message in done.stderr
+        assert "Traceback" not in done.stderr
+    assert not (tmp_path / "h").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["bad.ndjson"]
+
+
+def test_vectors_from_npz_and_ndjson_give_equal_codes(tmp_path: Path) -> None:
+    vectors = np.random.default_rng(0).standard_normal((200, 12)).astype(np.float32)
+    np.savez(tmp_path / "v.npz", x=vectors, y=np.arange(200) % 3)
+    lines = (json.dumps({"id": str(i), "vector": row.tolist()}) for i, row in enumerate(vectors))
+    (tmp_path / "v.jsonl").write_text("\n".join(lines))
+    done = run("scripts.train", tmp_path / "v.npz", "--bits", 8, "--epochs", 1, "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    for name in ("v.npz", "v.jsonl"):
+        done = run("scripts.encode", tmp_path / "v", tmp_path / name, "--out", tmp_path / f"{name}.npy")
+        assert done.returncode == 0, done.stderr
+    assert np.array_equal(np.load(tmp_path / "v.npz.npy"), np.load(tmp_path / "v.jsonl.npy"))
