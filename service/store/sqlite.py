@@ -116,6 +116,44 @@ class Store:
         return StoredItem(*row) if row else None
 
 
+class Reader:
+    """A follower's own connection: what changed since it last looked, in one consistent view."""
+
+    def __init__(self, path: Path) -> None:
+        self._connection = connect(path)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def version(self) -> int:
+        """A number that changes whenever another connection, of any process, commits; takes about 2 microseconds."""
+        (version,) = self._connection.execute("PRAGMA data_version").fetchone()
+        return int(version)
+
+    def changes(self, sequence: int, removal: int) -> "Changes":
+        """Items above a sequence number and removals above a number, both read at the same moment."""
+        self._connection.execute("BEGIN")
+        try:
+            added = self._connection.execute(
+                "SELECT collection, sequence, code FROM items WHERE sequence > ? ORDER BY sequence", (sequence,)
+            ).fetchall()
+            removed = self._connection.execute(
+                "SELECT collection, sequence, number FROM removals WHERE number > ? ORDER BY number", (removal,)
+            ).fetchall()
+        finally:
+            self._connection.execute("COMMIT")
+        return Changes(added, removed)
+
+
+@dataclass(frozen=True)
+class Changes:
+    """`added`: (collection, sequence, code) by sequence; `removed`: (collection, sequence, number) by number."""
+
+    added: list[tuple[int, int, bytes]]
+    removed: list[tuple[int, int, int]]
+
+
 @contextmanager
 def _transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
     """A transaction that holds the write lock from its start; any error, at commit too, undoes all of it."""

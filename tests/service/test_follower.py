@@ -1,0 +1,69 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.codes import hamming
+from service.index.follower import Follower
+from service.store.sqlite import Reader, Store, StoredItem
+
+
+def items(rng: np.random.Generator, ids: list[int]) -> list[StoredItem]:
+    return [StoredItem(str(i), rng.bytes(8)) for i in ids]
+
+
+def test_two_followers_see_each_write_at_once_and_equal_brute_force(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    store = Store(path)
+    rows = [store.create_collection(name, 64, None) for name in ("a", "b")]
+    readers = [Reader(path), Reader(path)]
+    followers = [Follower(reader) for reader in readers]
+    rng = np.random.default_rng(0)
+    truth: list[dict[str, bytes]] = [{}, {}]
+    for _ in range(60):
+        which = int(rng.integers(2))
+        written = items(rng, rng.choice(200, 20, replace=False).tolist())
+        store.upsert(rows[which].number, written)
+        truth[which].update({item.id: item.code for item in written})
+        gone = [str(i) for i in rng.choice(200, 5, replace=False)]
+        store.delete(rows[which].number, gone)
+        for item_id in gone:
+            truth[which].pop(item_id, None)
+        query = np.frombuffer(rng.bytes(8), np.uint8)
+        for follower in followers:
+            for row, held in zip(rows, truth, strict=True):
+                distances, _ = follower.snapshot(row.number, 64).within(query, 64)
+                codes = np.frombuffer(b"".join(held.values()), np.uint8).reshape(-1, 8)
+                assert distances.tolist() == sorted(hamming(query[None], codes)[0].tolist())
+    late = Reader(path)
+    found = Follower(late).snapshot(rows[0].number, 64).within(np.zeros(8, np.uint8), 64)[1]
+    assert len(found) == len(truth[0])
+    for closing in (store, late, *readers):
+        closing.close()
+
+
+def test_version_moves_with_a_write_and_only_then(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store.db")
+    reader = Reader(tmp_path / "store.db")
+    number = store.create_collection("a", 64, None).number
+    before = reader.version()
+    assert reader.version() == before
+    store.upsert(number, [StoredItem("x", bytes(8))])
+    assert reader.version() != before
+    store.close()
+    reader.close()
+
+
+def test_a_failed_read_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(tmp_path / "store.db")
+    reader = Reader(tmp_path / "store.db")
+    follower = Follower(reader)
+    number = store.create_collection("a", 64, None).number
+    store.upsert(number, [StoredItem("x", bytes(8))])
+    with monkeypatch.context() as patch:
+        patch.setattr(reader, "changes", lambda *_: (_ for _ in ()).throw(OSError("disk")))
+        with pytest.raises(OSError, match="disk"):
+            follower.snapshot(number, 64)
+    assert follower.snapshot(number, 64).size == 1
+    store.close()
+    reader.close()
