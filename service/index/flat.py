@@ -27,13 +27,17 @@ class Snapshot:
     size: int
     removed: int
 
+    @property
+    def live(self) -> int:
+        """How many items are in it."""
+        return self.size - self.removed
+
     def nearest(self, query: Codes, limit: int) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """Distances and sequence numbers of the `limit` nearest live items **and all tied with the last**.
 
         `query` is (bits / 8,) uint8. Sorted by distance; the caller, who knows the ids, orders and cuts ties.
         """
-        live = self.size - self.removed
-        wanted = min(limit, live)
+        wanted = min(limit, self.live)
         if wanted <= 0:
             return np.empty(0, np.int32), np.empty(0, np.int64)
         # Room for ties and removed rows: with it, one pass nearly always holds every tie of the last place.

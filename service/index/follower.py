@@ -7,7 +7,7 @@ from operator import itemgetter
 import numpy as np
 
 from service.index.flat import FlatIndex, Snapshot
-from service.store.sqlite import Reader
+from service.store.reader import Reader
 
 
 class Follower:
@@ -24,15 +24,26 @@ class Follower:
     def snapshot(self, collection: int, bits: int) -> Snapshot:
         """The collection's index with every write in it that was committed, by any process, before this call."""
         with self._lock:
-            version = self._reader.version()
-            if version != self._version:
-                self._catch_up()
-                # Only now: a failed read is tried again. A write since then has changed the version once more.
-                self._version = version
-            return self._indexes.setdefault(collection, FlatIndex(bits)).snapshot()
+            self._follow()
+            index = self._indexes.get(collection)
+            return (FlatIndex(bits) if index is None else index).snapshot()
 
-    def _catch_up(self) -> None:
+    def catch_up(self) -> None:
+        """Apply what was committed before this call, to all collections."""
+        with self._lock:
+            self._follow()
+
+    def _follow(self) -> None:
+        version = self._reader.version()
+        if version != self._version:
+            self._apply_changes()
+            # Only now: a failed read is tried again. A write since then has changed the version once more.
+            self._version = version
+
+    def _apply_changes(self) -> None:
         changes = self._reader.changes(self._sequence, self._removal)
+        for deleted in self._indexes.keys() - changes.collections:
+            del self._indexes[deleted]
         # Additions first: an item may have come and gone since the last look, or its removal been noted since.
         for collection, rows in groupby(sorted(changes.added, key=itemgetter(0)), key=itemgetter(0)):
             _, sequences, codes = zip(*rows, strict=True)

@@ -1,1 +1,1 @@
-"""The truth: items and collections on disk."""
+"""The truth: items and collections on disk, in one SQLite database. One writer a process, any number of readers."""

@@ -5,7 +5,9 @@ import pytest
 
 from models.codes import hamming
 from service.index.follower import Follower
-from service.store.sqlite import Reader, Store, StoredItem
+from service.store.reader import Reader
+from service.store.schema import StoredItem
+from service.store.writer import Writer
 
 
 def items(rng: np.random.Generator, ids: list[int]) -> list[StoredItem]:
@@ -14,7 +16,7 @@ def items(rng: np.random.Generator, ids: list[int]) -> list[StoredItem]:
 
 def test_two_followers_see_each_write_at_once_and_equal_brute_force(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
-    store = Store(path)
+    store = Writer(path)
     rows = [store.create_collection(name, 64, None) for name in ("a", "b")]
     readers = [Reader(path), Reader(path)]
     followers = [Follower(reader) for reader in readers]
@@ -43,7 +45,7 @@ def test_two_followers_see_each_write_at_once_and_equal_brute_force(tmp_path: Pa
 
 
 def test_version_moves_with_a_write_and_only_then(tmp_path: Path) -> None:
-    store = Store(tmp_path / "store.db")
+    store = Writer(tmp_path / "store.db")
     reader = Reader(tmp_path / "store.db")
     number = store.create_collection("a", 64, None).number
     before = reader.version()
@@ -55,7 +57,7 @@ def test_version_moves_with_a_write_and_only_then(tmp_path: Path) -> None:
 
 
 def test_a_failed_read_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = Store(tmp_path / "store.db")
+    store = Writer(tmp_path / "store.db")
     reader = Reader(tmp_path / "store.db")
     follower = Follower(reader)
     number = store.create_collection("a", 64, None).number

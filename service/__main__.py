@@ -1,0 +1,39 @@
+"""Start the service: `python -m service --help`. Every option is an environment variable, too: HAMMINGWAY_PORT."""
+
+import os
+import sys
+
+import uvicorn
+from pydantic import ValidationError
+from pydantic_settings import CliApp, CliSettingsSource
+
+from service.settings import Settings
+
+GRACE_SECONDS = 10
+WRONG_SETTINGS = 2
+
+
+def main() -> None:
+    """Read the settings once, and hand them to the worker processes through the environment."""
+    try:
+        source = CliSettingsSource[Settings](Settings, cli_prog_name="python -m service", cli_kebab_case=True)
+        settings = CliApp.run(Settings, cli_settings_source=source)
+    except ValidationError as error:
+        for fault in error.errors():
+            name = "/".join(str(part) for part in fault["loc"])
+            print(f"error: {name}: {fault['msg']}, got {fault['input']!r}", file=sys.stderr)
+        sys.exit(WRONG_SETTINGS)
+    os.environ.update(settings.environment())
+    uvicorn.run(
+        "service.app:from_environment",
+        factory=True,
+        host=settings.host,
+        port=settings.port,
+        workers=settings.workers,
+        log_level=settings.log_level,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""From what callers hand in to codes: one pass over the documents, every fault noted at its place."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.codes import from_hex, pack
+from models.errors import InvalidInputError
+from models.features import Document
+from models.hasher import Hasher
+from service.errors import Fault, FaultsError
+from service.items import Kind
+
+Given = tuple[Kind, Document]
+
+
+def encode(
+    documents: Sequence[Given], bits: int, hasher: Callable[[], Hasher] | None, where: str
+) -> tuple[list[bytes | None], dict[int, Fault]]:
+    """Packed codes of documents, None at the places of bad ones, and what is wrong with those, by place.
+
+    `hasher` is asked for only where something is not a code already; None where a collection has no hasher.
+    `where` names the list in the faults: `items` gives `items/3/vector`.
+    """
+    codes: list[bytes | None] = [None] * len(documents)
+    faults: dict[int, Fault] = {}
+    rows, places = [], []
+    for place, (kind, document) in enumerate(documents):
+        try:
+            if kind == "code":
+                codes[place] = from_hex(str(document), bits)
+            elif hasher is None:
+                raise InvalidInputError(f"expected a code, as the collection has no hasher, got {kind}")
+            else:
+                rows.append(_row(hasher(), kind, document))
+                places.append(place)
+        except InvalidInputError as error:
+            faults[place] = _fault(where, place, kind, error)
+    if hasher is not None and rows:
+        for place, code in zip(places, pack(hasher().logits(np.stack(rows))), strict=True):
+            codes[place] = code.tobytes()
+    return codes, faults
+
+
+def logits(hasher: Hasher, documents: Sequence[Given], where: str) -> NDArray[np.float32]:
+    """Logits (n, bits) float32 of documents; raises FaultsError that names the bad ones."""
+    rows = np.empty((len(documents), hasher.features.dimension), np.float32)
+    faults = []
+    for place, (kind, document) in enumerate(documents):
+        try:
+            rows[place] = _row(hasher, kind, document)
+        except InvalidInputError as error:
+            faults.append(_fault(where, place, kind, error))
+    if faults:
+        raise FaultsError("nothing was encoded", faults)
+    return hasher.logits(rows)
+
+
+def _row(hasher: Hasher, kind: Kind, document: Document) -> NDArray[np.float32]:
+    if kind != hasher.features.modality:
+        raise InvalidInputError(f"expected {hasher.features.modality}, as {hasher.reference} takes, got {kind}")
+    return hasher.features.row(document)
+
+
+def _fault(where: str, place: int, kind: Kind, error: InvalidInputError) -> Fault:
+    return Fault(f"{where}/{place}/{kind}", error.status, error.title, str(error))

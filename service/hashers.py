@@ -1,0 +1,51 @@
+"""The hashers of one directory, each loaded once, verified when it is."""
+
+import threading
+from pathlib import Path
+
+from models.folder import DamagedHasherError
+from models.hasher import Hasher
+from models.versions import versions
+from service.errors import UnknownHasherError
+
+
+class Hashers:
+    """Looks into the directory whenever it is asked, so that a newly trained hasher is served without a restart."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._lock = threading.Lock()
+        self._loaded: dict[str, Hasher] = {}
+
+    def references(self) -> list[str]:
+        """`name@version` of every folder there, by name and version; whether it can be loaded is another matter."""
+        return [f"{name}@{number}" for name, numbers in versions(self._directory).items() for number in numbers]
+
+    def get(self, reference: str) -> Hasher:
+        """The hasher `name@version`, or the newest version of `name`.
+
+        Raises UnknownHasherError, or DamagedHasherError: a damaged newest version is an error, not a reason to
+        answer with an older one.
+        """
+        name, at, _ = reference.partition("@")
+        if not at and (known := versions(self._directory).get(name)):
+            reference = f"{name}@{known[-1]}"
+        with self._lock:
+            if reference not in self._loaded:
+                # Compared with what is there, never joined to a path unseen: a reference comes from a request.
+                if reference not in self.references():
+                    there = ", ".join(self.references()) or "none"
+                    raise UnknownHasherError(f"expected one of the hashers there are ({there}), got {reference[:80]!r}")
+                self._loaded[reference] = Hasher.load(self._directory / reference)
+            return self._loaded[reference]
+
+    def check(self) -> dict[str, DamagedHasherError | None]:
+        """Load every hasher; says for each reference what is wrong with it, or None."""
+        found: dict[str, DamagedHasherError | None] = {}
+        for reference in self.references():
+            try:
+                self.get(reference)
+                found[reference] = None
+            except DamagedHasherError as error:
+                found[reference] = error
+        return found

@@ -1,0 +1,1 @@
+"""HTTP: routes that validate, hand over and reply. The only place that knows FastAPI."""

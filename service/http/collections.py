@@ -1,0 +1,57 @@
+"""Collections: made, looked at, deleted."""
+
+from dataclasses import asdict
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Request
+from fastapi.responses import Response
+from pydantic import AfterValidator
+
+from service.http.body import parse, read, takes
+from service.http.reply import reply
+from service.http.schemas import CollectionReply, CollectionSettings, CollectionsReply, collection_name
+from service.http.state import ServiceState
+
+router = APIRouter(prefix="/v1/collections", tags=["collections"])
+NewName = Annotated[str, AfterValidator(collection_name), Path(examples=["pydocs"])]
+
+
+@router.get("", response_model=CollectionsReply, summary="List collections")
+async def list_all(state: ServiceState) -> Response:
+    """All of them, by name."""
+    return await state.readers.run(
+        lambda: reply({"collections": [asdict(collection) for collection in state.collections.all()]})
+    )
+
+
+@router.put(
+    "/{collection}",
+    response_model=CollectionReply,
+    status_code=201,
+    responses={200: {"model": CollectionReply, "description": "It was there, with these settings"}},
+    openapi_extra=takes(CollectionSettings),
+    summary="Create a collection",
+)
+async def put(collection: NewName, request: Request, state: ServiceState) -> Response:
+    """Bound to one hasher version for good, or to a code length; what is there with other settings is a 409."""
+    body = await read(request, state.settings.max_body_bytes)
+
+    def work() -> Response:
+        wanted = parse(CollectionSettings, body)
+        made, new = state.collections.create(collection, wanted.hasher, wanted.bits)
+        return reply(asdict(made), 201 if new else 200)
+
+    return await state.writers.run(work)
+
+
+@router.get("/{collection}", response_model=CollectionReply, summary="Get a collection")
+async def get(collection: str, state: ServiceState) -> Response:
+    """Its settings, and how many items it holds."""
+    return await state.readers.run(lambda: reply(asdict(state.collections.get(collection))))
+
+
+@router.delete("/{collection}", status_code=204, summary="Delete a collection")
+async def delete(collection: str, state: ServiceState) -> Response:
+    """With all its items, for good."""
+    await state.writers.run(lambda: state.collections.delete(collection))
+    return Response(status_code=204)

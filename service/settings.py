@@ -1,0 +1,44 @@
+"""Every setting of the service: `--name` on the command line, `HAMMINGWAY_NAME` in the environment."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX = "HAMMINGWAY_"
+DATABASE = "hammingway.sqlite"
+Positive = Annotated[int, Field(ge=1)]
+
+
+class Settings(BaseSettings):
+    """Read once, when the service starts; the command line wins over the environment."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True, validate_default=True)
+
+    hashers: Path = Field(Path("var/hashers"), description="directory of hasher folders")
+    data: Path = Field(Path("var/data"), description="directory of the database; made where it is missing")
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: int = Field(8000, ge=0, le=65535, description="port to listen on")
+    workers: Positive = Field(1, description="processes that serve the same data")
+    threads: Positive = Field(
+        os.cpu_count() or 1, description="searches and encodings at once, and as many writes, in a process"
+    )
+    queue: Positive = Field(1000, description="requests that may wait in a process; more are answered 429")
+    max_body_bytes: Positive = Field(64 * 2**20, description="largest JSON body")
+    max_line_bytes: Positive = Field(16 * 2**20, description="longest line of an NDJSON body")
+    max_items: Positive = Field(10_000, description="most items, ids or inputs in one JSON request")
+    max_queries: Positive = Field(1000, description="most queries in one search request")
+    max_limit: Positive = Field(10_000, description="largest limit of a search")
+    max_rejected: Positive = Field(10_000, description="bad lines after which an NDJSON import stops")
+    log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="debug, info, warning or error")
+
+    @property
+    def database(self) -> Path:
+        """The one file (with its WAL beside it) that holds everything."""
+        return self.data / DATABASE
+
+    def environment(self) -> dict[str, str]:
+        """The same settings as environment variables, for worker processes to read."""
+        return {f"{PREFIX}{name.upper()}": str(value) for name, value in self.model_dump().items()}

@@ -1,0 +1,122 @@
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from service.store.reader import FEW, Reader
+from service.store.schema import StoredItem, UnknownCollectionError
+from service.store.writer import Writer
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Writer]:
+    opened = Writer(tmp_path / "hammingway.sqlite")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def reader(store: Writer, tmp_path: Path) -> Iterator[Reader]:
+    opened = Reader(tmp_path / "hammingway.sqlite")
+    yield opened
+    opened.close()
+
+
+def test_upsert_replaces_and_delete_counts(store: Writer, reader: Reader) -> None:
+    row = store.create_collection("shoes", 8, None)
+    assert row is not None
+    store.upsert(row.number, [StoredItem("a", b"\x01"), StoredItem("b", b"\x02", b"{}")])
+    store.upsert(row.number, [StoredItem("a", b"\x03", b'{"n":1}')])
+    assert reader.item(row.number, "a") == StoredItem("a", b"\x03", b'{"n":1}')
+    assert store.delete(row.number, ["a", "missing"]) == 1
+    assert reader.item(row.number, "a") is None
+    assert reader.item(row.number, "b") == StoredItem("b", b"\x02", b"{}")
+
+
+def test_a_batch_that_fails_changes_nothing(store: Writer, reader: Reader) -> None:
+    row = store.create_collection("shoes", 8, None)
+    assert row is not None
+    store.upsert(row.number, [StoredItem("a", b"\x01")])
+    with pytest.raises(sqlite3.IntegrityError):
+        store.upsert(row.number, [StoredItem("a", b"\x02"), StoredItem("b", b"\x02"), StoredItem("b", b"\x03")])
+    assert reader.item(row.number, "a") == StoredItem("a", b"\x01")
+    assert reader.item(row.number, "b") is None
+
+
+def test_a_taken_name_is_told(store: Writer, reader: Reader) -> None:
+    assert store.create_collection("shoes", 8, None) is not None
+    assert store.create_collection("shoes", 16, None) is None
+    found = reader.collection("shoes")
+    assert found is not None
+    assert found.bits == 8
+
+
+def test_a_deleted_collection_takes_no_more_items_even_when_its_name_is_used_again(
+    store: Writer, reader: Reader
+) -> None:
+    old = store.create_collection("shoes", 8, None)
+    assert old is not None
+    store.upsert(old.number, [StoredItem("a", b"\x01")])
+    store.delete_collection(old.number)
+    new = store.create_collection("shoes", 8, None)
+    assert new is not None
+    with pytest.raises(UnknownCollectionError):
+        store.upsert(old.number, [StoredItem("b", b"\x01")])
+    with pytest.raises(UnknownCollectionError):
+        store.delete(old.number, ["a"])
+    assert reader.collections() == [new]
+    assert reader.item(old.number, "a") is None
+    assert reader.item(new.number, "a") is None
+
+
+def test_first_by_id_is_the_order_of_code_points_for_few_and_for_many(store: Writer, reader: Reader) -> None:
+    row = store.create_collection("shoes", 8, None)
+    assert row is not None
+    ids = ["\U0001f45f", "z", "\uffff", "Z", "é", "", "a\x00b", "a"]
+    store.upsert(row.number, [StoredItem(item_id, b"x") for item_id in ids])
+    store.upsert(row.number, [StoredItem(f"~{n:05}", b"x") for n in range(FEW)])
+    everything = reader.by_sequence(range(1, len(ids) + FEW + 1))
+    few = list(everything)[: len(ids)]
+    for sequences in (few, list(everything)):
+        expected = sorted(everything[sequence].id for sequence in sequences)
+        found = [everything[sequence].id for sequence in reader.first_by_id(row.number, sequences, 20)]
+        assert found == expected[:20]
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from service.store.reader import Reader
+from service.store.schema import StoredItem
+from service.store.writer import Writer
+store = Writer(Path(sys.argv[1]))
+number = store.create_collection("c", 8, None).number
+for n in range(100_000):
+    store.upsert(number, [StoredItem(f"{n}-{i}", b"x") for i in range(3)])
+    print(n, flush=True)
+"""
+
+
+def test_sigkill_loses_nothing_acknowledged_and_keeps_no_half_batch(tmp_path: Path) -> None:
+    path = tmp_path / "hammingway.sqlite"
+    writer = subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True)
+    assert writer.stdout is not None
+    acknowledged = [int(writer.stdout.readline()) for _ in range(50)]
+    os.kill(writer.pid, signal.SIGKILL)
+    acknowledged += [int(line) for line in writer.stdout.read().split()]
+    writer.wait()
+    writer.stdout.close()
+    store = Reader(path)
+    row = store.collection("c")
+    assert row is not None
+    last = acknowledged[-1]
+    for n in range(last + 1):
+        assert all(store.item(row.number, f"{n}-{i}") for i in range(3))
+    present = [store.item(row.number, f"{last + 1}-{i}") is not None for i in range(3)]
+    assert present in ([True] * 3, [False] * 3)
+    store.close()
