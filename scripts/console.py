@@ -1,13 +1,24 @@
 """What every command shares: progress bars on standard error, one-line errors, exit codes that tell."""
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
+from contextlib import contextmanager
 from dataclasses import fields
 from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
+from rich.text import Text
 
 from models.errors import HammingwayError
 from models.evaluation import Quality
@@ -29,17 +40,36 @@ def run(command: Callable[[], None]) -> None:
         sys.exit(INTERRUPTED)
 
 
-def track(values: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
-    """The same values, with a progress bar and the time that is left."""
+@contextmanager
+def progress(description: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """A progress bar with rate and time left; call what it gives with the number of items that are done more."""
     columns = (
         TextColumn("{task.description:12}"),
         BarColumn(),
         MofNCompleteColumn(),
+        _Rate(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        yield from progress.track(values, description=description, total=total)
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(description, total=total)
+        yield lambda number: bar.advance(task, number)
+
+
+def track(values: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
+    """The same values, with a progress bar."""
+    if total is None and isinstance(values, Sized):
+        total = len(values)
+    with progress(description, total) as advance:
+        for value in values:
+            yield value
+            advance(1)
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:,.0f}/s" if speed >= 10 else f"{speed:.1f}/s")
 
 
 def print_quality(table: list[Quality]) -> None:

@@ -28,7 +28,7 @@ def open_dataset(data: str, data_dir: Path | None = None) -> Dataset:
         return image_folder.load(path)
     if path.is_file() and path.suffix == ".npz":
         return npz.load(path)
-    if path.is_file() and path.suffix in (".ndjson", ".jsonl"):
+    if path.is_file() and path.suffix in ndjson.SUFFIXES:
         return ndjson.load(path)
     raise InvalidInputError(
         f"expected DATA to be {', '.join(NAMES)}, an .npz, .ndjson or .jsonl file or a folder of images, got {data!r}"

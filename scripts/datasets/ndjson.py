@@ -12,6 +12,8 @@ from models.errors import InvalidInputError
 from models.features import MODALITIES, Document
 from scripts.datasets.dataset import Dataset, Item
 
+SUFFIXES = (".ndjson", ".jsonl")
+
 
 def load(path: Path) -> Dataset:
     """Lines are read as they are needed; the modality is that of the first item. Blank lines are passed over."""

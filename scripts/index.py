@@ -1,0 +1,118 @@
+"""Stream DATA into a collection over HTTP. It may be stopped and run again: an id that is there is replaced."""
+
+import argparse
+import base64
+import io
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import orjson
+from PIL import Image
+
+from models.errors import InvalidInputError
+from models.features import Document
+from scripts.console import progress, run
+from scripts.datasets import open_dataset
+from scripts.datasets.ndjson import SUFFIXES
+from service.client import Client, Rejected, ServiceError
+
+BATCH_LINES = 1000
+BATCH_BYTES = 8 * 2**20
+UNKNOWN_COLLECTION = 404
+
+
+def main() -> None:
+    """Create the collection where it is missing, send, and list what was rejected; exit code 1 if anything was."""
+    parser = argparse.ArgumentParser(prog="python -m scripts.index", description=__doc__)
+    parser.add_argument("data", metavar="DATA", help="digits, pydocs, fashion-mnist, .npz, .ndjson, .jsonl or a folder")
+    parser.add_argument("--url", default="http://127.0.0.1:8000", help="of the service (default http://127.0.0.1:8000)")
+    parser.add_argument("--collection", required=True, metavar="C")
+    parser.add_argument("--hasher", metavar="H", help="name, or name@version, to create the collection with")
+    parser.add_argument("--bits", type=int, help="code length to create the collection with, if items bring codes")
+    parser.add_argument("--data-dir", type=Path, help="folder of the IDX files of fashion-mnist")
+    arguments = parser.parse_args()
+    size, lines = open_lines(arguments.data, arguments.data_dir)
+    with Client(arguments.url) as client:
+        described = open_collection(client, arguments.collection, arguments.hasher, arguments.bits)
+        rejected: list[Rejected] = []
+        sent = indexed = 0
+        try:
+            with progress("indexing", size) as advance:
+                for batch in batches(lines):
+                    done = client.index_lines(arguments.collection, batch)
+                    indexed += done.indexed
+                    rejected += [Rejected(sent + fault.line, fault.detail) for fault in done.rejected]
+                    sent += len(batch)
+                    advance(len(batch))
+        finally:
+            for fault in rejected:
+                print(f"line {fault.line}: {fault.detail}", file=sys.stderr)
+            coded = f"coded by {described['hasher']}" if described["hasher"] else f"{described['bits']} bits"
+            print(f"{indexed} items indexed in {arguments.collection!r}, {coded}")
+    if rejected:
+        raise InvalidInputError(f"expected {sent} usable lines, got {len(rejected)} that were rejected")
+
+
+def open_lines(data: str, data_dir: Path | None) -> tuple[int, Iterator[bytes]]:
+    """How many items DATA has, and each as a line of JSON: an NDJSON file's own lines, for the service to judge."""
+    path = Path(data)
+    if path.is_file() and path.suffix in SUFFIXES:
+        with path.open("rb") as file:
+            size = sum(1 for _ in file)
+        return size, _lines_of(path)
+    dataset = open_dataset(data, data_dir)
+    return dataset.size, (
+        orjson.dumps({"id": item.id, dataset.modality: _in_json(item.document), "payload": item.payload})
+        for item in dataset.walk()
+    )
+
+
+def open_collection(client: Client, name: str, hasher: str | None, bits: int | None) -> dict[str, object]:
+    """The collection as it is, created where it is missing."""
+    if hasher is not None:
+        return client.create_collection(name, hasher=hasher)
+    if bits is not None:
+        return client.create_collection(name, bits=bits)
+    try:
+        return client.collection(name)
+    except ServiceError as error:
+        if error.status != UNKNOWN_COLLECTION:
+            raise
+        raise InvalidInputError(f"expected --hasher or --bits to create {name!r} with, as it is missing") from None
+
+
+def batches(lines: Iterator[bytes]) -> Iterator[list[bytes]]:
+    """As many lines together as one request shall carry."""
+    batch: list[bytes] = []
+    size = 0
+    for line in lines:
+        batch.append(line)
+        size += len(line)
+        if len(batch) == BATCH_LINES or size >= BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _lines_of(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        for line in file:
+            yield line.rstrip(b"\r\n")
+
+
+def _in_json(document: Document) -> object:
+    if isinstance(document, np.ndarray) and document.dtype == np.uint8:
+        # PNG keeps every pixel.
+        png = io.BytesIO()
+        Image.fromarray(document).save(png, "PNG")
+        document = png.getvalue()
+    if isinstance(document, bytes):
+        return base64.b64encode(document).decode()
+    return document.tolist() if isinstance(document, np.ndarray) else document
+
+
+if __name__ == "__main__":
+    run(main)
