@@ -14,6 +14,7 @@ from models.errors import InvalidInputError
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 MODES = {"L": 1, "RGB": 3}
 MAX_PIXELS = 50_000_000
+PNG_END = b"\x00\x00\x00\x00IEND\xaeB`\x82"
 
 
 class ImageTooLargeError(InvalidInputError):
@@ -71,6 +72,11 @@ class ImageFeatures:
                     raise ImageTooLargeError(
                         f"expected an image of at most {self.max_pixels} pixels, got {width} x {height}"
                     )
+                # Loading stops when it has all pixels; this reads every checksum of a PNG but that of its end.
+                image.verify()
+                if image.format == "PNG" and PNG_END not in content:
+                    raise InvalidInputError(f"expected {wanted}, got a PNG that is cut off")
+                image = Image.open(io.BytesIO(content), formats=FORMATS)
                 image.load()
                 return _flatten(ImageOps.exif_transpose(image))
         except UnidentifiedImageError:

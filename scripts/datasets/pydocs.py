@@ -63,7 +63,10 @@ def _documented(module: types.ModuleType) -> Iterator[tuple[str, object]]:
     """The module, its public functions and classes, and their public members, by qualified name."""
     yield module.__name__, module
     for name, value in sorted(vars(module).items()):
-        if name.startswith("_") or getattr(value, "__module__", None) != module.__name__:
+        # Programs put their own functions in place of the hooks of sys.
+        if name.startswith("_") or (module is sys and name.endswith("hook")):
+            continue
+        if getattr(value, "__module__", None) != module.__name__:
             continue
         if inspect.isclass(value) or inspect.isroutine(value):
             yield f"{module.__name__}.{name}", value

@@ -1,0 +1,80 @@
+"""The real application under a real server: in a thread for most tests, as a process for those that kill it."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import uvicorn
+
+from service.app import create_app
+from service.settings import Settings
+
+
+@contextmanager
+def running(settings: Settings) -> Iterator[httpx.Client]:
+    """A client of the application, served by uvicorn in a thread until the block ends."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        config = uvicorn.Config(create_app(settings), log_level="warning", ws="none")
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, args=([listening],))
+        thread.start()
+        port = listening.getsockname()[1]
+        try:
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+                wait_until_ready(client)
+                yield client
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+class Process:
+    """`python -m service` as users start it."""
+
+    def __init__(self, hashers: Path, data: Path, *options: str) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        command = [sys.executable, "-m", "service", "--hashers", str(hashers), "--data", str(data)]
+        self.log = data.with_suffix(".log")
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [*command, "--port", str(port), *options], stdout=log, stderr=log, start_new_session=True
+            )
+        self.url = f"http://127.0.0.1:{port}"
+        self.client = httpx.Client(base_url=self.url, timeout=60)
+        wait_until_ready(self.client)
+
+    def kill(self) -> None:
+        """SIGKILL to it and its workers: nothing gets to tidy up."""
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self.client.close()
+
+    def stop(self) -> None:
+        """SIGTERM, as an orderly stop; uvicorn tidies up, and then dies of the signal that it was sent."""
+        self.client.close()
+        self._process.terminate()
+        assert self._process.wait(timeout=30) in (0, -signal.SIGTERM), self.log.read_text()
+
+
+def wait_until_ready(client: httpx.Client) -> None:
+    """Return once the service says it is ready; fail after half a minute."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        try:
+            if client.get("/readyz").is_success:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.05)
+    raise AssertionError("the service did not get ready")
