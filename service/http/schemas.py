@@ -149,7 +149,7 @@ class CollectionReply(BaseModel):
     name: str = Field(examples=["pydocs"])
     bits: int = Field(examples=[64])
     hasher: str | None = Field(examples=["pydocs@1"], description="null where items bring their own codes")
-    count: int = Field(examples=[5637])
+    count: int = Field(examples=[5721])
 
 
 class CollectionsReply(BaseModel):
