@@ -1,21 +1,17 @@
 """Stream DATA into a collection over HTTP. It may be stopped and run again: an id that is there is replaced."""
 
 import argparse
-import base64
-import io
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import orjson
-from PIL import Image
 
 from models.errors import InvalidInputError
-from models.features import Document
 from scripts.console import progress, run
 from scripts.datasets import open_dataset
 from scripts.datasets.ndjson import SUFFIXES
+from scripts.documents import in_json
 from service.client import Client, Rejected, ServiceError
 
 BATCH_LINES = 1000
@@ -64,7 +60,7 @@ def open_lines(data: str, data_dir: Path | None) -> tuple[int, Iterator[bytes]]:
         return size, _lines_of(path)
     dataset = open_dataset(data, data_dir)
     return dataset.size, (
-        orjson.dumps({"id": item.id, dataset.modality: _in_json(item.document), "payload": item.payload})
+        orjson.dumps({"id": item.id, dataset.modality: in_json(item.document), "payload": item.payload})
         for item in dataset.walk()
     )
 
@@ -101,17 +97,6 @@ def _lines_of(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
         for line in file:
             yield line.rstrip(b"\r\n")
-
-
-def _in_json(document: Document) -> object:
-    if isinstance(document, np.ndarray) and document.dtype == np.uint8:
-        # PNG keeps every pixel.
-        png = io.BytesIO()
-        Image.fromarray(document).save(png, "PNG")
-        document = png.getvalue()
-    if isinstance(document, bytes):
-        return base64.b64encode(document).decode()
-    return document.tolist() if isinstance(document, np.ndarray) else document
 
 
 if __name__ == "__main__":
