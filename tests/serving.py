@@ -41,9 +41,7 @@ class Process:
     """`python -m service` as users start it."""
 
     def __init__(self, hashers: Path, data: Path, *options: str) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = free_port()
         command = [sys.executable, "-m", "service", "--hashers", str(hashers), "--data", str(data)]
         self.log = data.with_suffix(".log")
         with self.log.open("ab") as log:
@@ -65,6 +63,14 @@ class Process:
         self.client.close()
         self._process.terminate()
         assert self._process.wait(timeout=30) in (0, -signal.SIGTERM), self.log.read_text()
+
+
+def free_port() -> int:
+    """A port of this machine that nothing listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
 
 
 def wait_until_ready(client: httpx.Client) -> None:
