@@ -16,7 +16,7 @@ from models.features.text import TextFeatures
 from models.features.vector import SCALES, VectorFeatures
 from models.folder import write_folder
 from models.hasher import DECODER, ENCODER, Hasher
-from models.training.config import Config
+from models.training.config import STARTS, Config
 from models.training.corruption import Corruption
 from models.training.export import export_decoder, export_encoder
 from models.training.loop import fit
@@ -40,6 +40,7 @@ def main() -> None:
         objective=arguments.objective,
         epochs=arguments.epochs,
         hidden=arguments.hidden,
+        start=arguments.start,
         seed=arguments.seed,
         device=arguments.device,
         weights=dict(arguments.weight),
@@ -107,6 +108,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--name", help="name of the hasher (default: DATA's)")
     parser.add_argument("--epochs", type=int, help="passes over the items (default: what makes 800 steps, at least 1)")
     parser.add_argument("--hidden", type=int, default=512, help="hidden units; 0 for a linear network (default 512)")
+    parser.add_argument("--start", choices=STARTS, default="pca-itq", help="of the network (default pca-itq)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ... (default auto)")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads; other numbers may change last digits")

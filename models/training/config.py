@@ -10,6 +10,7 @@ from models.training.terms import TERMS
 
 # Enough for the default objective to settle, found on 1,400 to 60,000 items (docs/decisions/0003).
 MINIMUM_STEPS = 800
+STARTS = ("pca-itq", "random")
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,8 @@ class Config:
     """Passes over the items; None for as many as make 800 steps, at least one."""
     hidden: int = 512
     """Units of the residual branches; 0 for a linear encoder and decoder."""
+    start: str = "pca-itq"
+    """Where the linear maps start: `pca-itq`, or `random` to see what that is worth."""
     components: int = 256
     """Principal components that the network sees, at most."""
     neighbours: int = 10
@@ -45,6 +48,8 @@ class Config:
             raise InvalidInputError(f"expected epochs of 0 or more, got {self.epochs}")
         if unknown := set(self.weights) - set(TERMS):
             raise InvalidInputError(f"expected weights for {', '.join(TERMS)}, got {', '.join(sorted(unknown))}")
+        if self.start not in STARTS:
+            raise InvalidInputError(f"expected a start of {', '.join(STARTS)}, got {self.start!r}")
         for name in ("components", "neighbours", "seeds_a_batch"):
             if getattr(self, name) < 1:
                 raise InvalidInputError(f"expected {name} of 1 or more, got {getattr(self, name)}")

@@ -13,7 +13,7 @@ from models.errors import InvalidInputError
 from models.neighbours import nearest
 from models.training.config import Config
 from models.training.inputs import Projection, fit_projection
-from models.training.network import Autoencoder, binary_code, sigmoid_code, start_from_itq
+from models.training.network import Autoencoder, binary_code, sigmoid_code, start_at_itq
 from models.training.terms import TERMS
 from models.training.terms.step import Data, Step
 
@@ -49,7 +49,9 @@ def fit(features: NDArray[np.float32], config: Config, track: Track = lambda ste
     graph = torch.from_numpy(
         nearest(near, near, config.neighbours, itself=True, track=lambda blocks: track(blocks, "neighbours"))
     )
-    network = start_from_itq(inputs.shape[1], config.bits, config.hidden, inputs, config.seed)
+    network = Autoencoder(inputs.shape[1], config.bits, config.hidden, config.seed)
+    if config.start == "pca-itq":
+        start_at_itq(network, inputs, config.seed)
     batches = Batches(graph, config.seeds_a_batch, config.neighbours_a_seed, generator)
     data = Data(inputs, graph, network, lambda: next(batches), generator)
     terms = {name: TERMS[name](data) for name in weights}

@@ -1,4 +1,4 @@
-"""The autoencoder: two linear maps, started at PCA-ITQ, each with a residual branch that starts at zero."""
+"""The autoencoder: two linear maps that start at PCA-ITQ, each with a residual branch that starts at zero."""
 
 import torch
 from torch import Tensor, nn
@@ -32,10 +32,12 @@ class ResidualMap(nn.Module):
 class Autoencoder(nn.Module):
     """Inputs (n, d) -> logits (n, bits) -> code layer -> inputs (n, d)."""
 
-    def __init__(self, dimension: int, bits: int, hidden: int) -> None:
+    def __init__(self, dimension: int, bits: int, hidden: int, seed: int) -> None:
         super().__init__()
-        self.encoder = ResidualMap(dimension, hidden, bits)
-        self.decoder = ResidualMap(bits, hidden, dimension)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.encoder = ResidualMap(dimension, hidden, bits)
+            self.decoder = ResidualMap(bits, hidden, dimension)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """The reconstruction of inputs (n, d) through the code itself."""
@@ -55,14 +57,12 @@ def binary_code(logits: Tensor) -> Tensor:
     return soft + (hard - soft).detach()
 
 
-def start_from_itq(dimension: int, bits: int, hidden: int, inputs: Tensor, seed: int) -> Autoencoder:
-    """An autoencoder whose codes are those of PCA-ITQ and whose decoder is the least squares from them.
+def start_at_itq(network: Autoencoder, inputs: Tensor, seed: int) -> None:
+    """Make the network's codes those of PCA-ITQ on inputs (n, d), and its decoder the least squares from them.
 
-    Started at random, a network does not catch up with PCA-ITQ on text vectors (docs/decisions/0003).
+    A random start needs many more steps to be as good, and on text stays behind (docs/decisions/0006).
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = Autoencoder(dimension, bits, hidden)
+    bits = network.encoder.linear.out_features
     itq = fit_itq(inputs.numpy(), bits, seed)
     projection = torch.from_numpy(itq.projection).float()
     mean = torch.from_numpy(itq.mean).float()
@@ -74,4 +74,3 @@ def start_from_itq(dimension: int, bits: int, hidden: int, inputs: Tensor, seed:
         gram = codes.T @ codes + RIDGE * len(codes) * torch.eye(bits)
         network.decoder.linear.weight.copy_(torch.linalg.solve(gram, codes.T @ inputs).T)
         network.decoder.linear.bias.zero_()
-    return network
