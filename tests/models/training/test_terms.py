@@ -25,7 +25,7 @@ def data_of(network: Autoencoder, inputs: torch.Tensor) -> Data:
 
 def random_network(hidden: int) -> Autoencoder:
     torch.manual_seed(0)
-    network = Autoencoder(6, 8, hidden)
+    network = Autoencoder(6, 8, hidden, seed=0)
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter, std=0.5)
     return network
