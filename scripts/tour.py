@@ -15,7 +15,7 @@ from service.client import Client
 
 QUESTIONS = ("copy a whole directory tree", "schedule an event for later", "how do I run something later")
 DIGITS = ("digit-0019", "digit-0104", "digit-1200")
-MATCHES = 5
+MATCHES = 4
 # From ink to paper; a pixel is two characters wide, for characters are twice as high as wide.
 SHADES = "  ░░▒▒▓▓██"
 
@@ -25,7 +25,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m scripts.tour", description=__doc__)
     parser.add_argument("--url", default="http://127.0.0.1:8000", help="of the service (default http://127.0.0.1:8000)")
     arguments = parser.parse_args()
-    console = Console(width=110, highlight=False)
+    console = Console(width=100, highlight=False)
     with Client(arguments.url) as client:
         for question in QUESTIONS:
             console.print(answers(client, question))
@@ -36,7 +36,7 @@ def main() -> None:
 
 def answers(client: Client, question: str) -> Table:
     """The question, and the docstrings that are nearest to it with their Hamming distances."""
-    table = Table("distance", "docstring", title=f'text: "{question}"', title_justify="left", width=110)
+    table = Table("distance", "docstring", title=f'text: "{question}"', title_justify="left", width=100)
     for match in client.search("pydocs", query={"text": question}, limit=MATCHES):
         table.add_row(str(match["distance"]), Text(match["payload"]["text"], overflow="ellipsis", no_wrap=True))
     return table

@@ -13,6 +13,6 @@ def reply(content: Any, status: int = 200) -> Response:
     return Response(orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY), status, media_type=JSON)
 
 
-def fragment(payload: bytes | None) -> orjson.Fragment | None:
-    """A stored payload as it stands, without parsing it again."""
-    return None if payload is None else orjson.Fragment(payload)
+def fragment(payload: bytes | None) -> orjson.Fragment:
+    """A stored payload as it stands, without parsing it again; an item that was given none has an empty one."""
+    return orjson.Fragment(payload or b"{}")

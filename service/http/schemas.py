@@ -40,7 +40,7 @@ def collection_name(value: str) -> str:
 Id = Annotated[str, AfterValidator(_id), Field(min_length=1, examples=["a1"])]
 Image = Annotated[bytes, BeforeValidator(_from_base64), WithJsonSchema({"type": "string", "format": "base64"})]
 Vector = list[float]
-Payload = dict[str, Any]
+Payload = Annotated[dict[str, Any], Field(examples=[{"price": 30}])]
 
 
 class Strict(BaseModel):
@@ -185,7 +185,7 @@ class ItemReply(BaseModel):
 
     id: str = Field(examples=["a1"])
     code: str = Field(examples=["09af1c5522e08b71"])
-    payload: Payload | None
+    payload: Payload
 
 
 class DeleteRequest(Strict):
@@ -227,7 +227,7 @@ class MatchReply(BaseModel):
     id: str = Field(examples=["a2"])
     distance: int = Field(examples=[3], description="Hamming distance: smaller is nearer")
     similarity: float = Field(examples=[0.9531], description="1 - distance / bits")
-    payload: Payload | None
+    payload: Payload
 
 
 class SearchReply(BaseModel):

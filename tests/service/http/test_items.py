@@ -34,7 +34,7 @@ def test_an_upsert_replaces_code_and_payload(client: httpx.Client) -> None:
     _index(client, {"id": "a", "code": "0000", "payload": {"n": 1}})
     before = client.get("/v1/collections/c").json()["count"]
     _index(client, {"id": "a", "code": "00FF"})
-    assert client.get("/v1/collections/c/items/a").json() == {"id": "a", "code": "00ff", "payload": None}
+    assert client.get("/v1/collections/c/items/a").json() == {"id": "a", "code": "00ff", "payload": {}}
     assert client.get("/v1/collections/c").json()["count"] == before
 
 
