@@ -56,12 +56,14 @@ def read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
     try:
         card = json.loads(raw)
         claimed = {key: value for key, value in card.items() if key != "sha256"}
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, RecursionError) as error:
         raise DamagedHasherError(f"{folder / CARD} is not the JSON object that was written: {error}") from None
     if _render(claimed) != raw:
         raise DamagedHasherError(f"{folder / CARD} was changed after it was written: its checksum does not fit")
-    if card["format"] != FORMAT:
-        raise DamagedHasherError(f"{folder / CARD} has format {card['format']}, expected {FORMAT}")
+    if card.get("format") != FORMAT or not isinstance(card.get("files"), dict):
+        raise DamagedHasherError(
+            f"expected {folder / CARD} to have format {FORMAT} and files, got format {card.get('format')!r}"
+        )
     files = {}
     for name, expected in card["files"].items():
         files[name] = _read(folder, name)

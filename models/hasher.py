@@ -25,8 +25,8 @@ class Hasher:
         self.reference: str = f"{card['name']}@{card['version']}"
         self.bits: int = card["bits"]
         self.features = features
-        self._encoder = _session(encoder)
-        self._decoder = _session(decoder)
+        self._encoder = _session(encoder, features.dimension, self.bits)
+        self._decoder = _session(decoder, self.bits, features.dimension)
 
     @classmethod
     def load(cls, folder: Path) -> "Hasher":
@@ -34,8 +34,9 @@ class Hasher:
         card, files = read_folder(folder)
         try:
             return cls(card, load_features(card["features"], files), files[ENCODER], files[DECODER])
-        except (KeyError, InvalidInputError) as error:
-            raise DamagedHasherError(f"{folder} is not a hasher: {error}") from None
+        except Exception as error:
+            # Its checksums fit, so it was written like that: whatever is wrong, it must not stop the other hashers.
+            raise DamagedHasherError(f"{folder} is not a hasher: {type(error).__name__}: {error}") from None
 
     def rows(self, documents: Sequence[Document]) -> NDArray[np.float32]:
         """Features (n, d) float32 of documents; raises InvalidInputError that names the place of a bad one."""
@@ -61,13 +62,17 @@ class Hasher:
         return _run(self._decoder, unpack(codes).astype(np.float32) * 2 - 1, self.features.dimension)
 
 
-def _session(graph: bytes) -> onnxruntime.InferenceSession:
+def _session(graph: bytes, inputs: int, outputs: int) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     # One thread a call: the callers are the threads, and more of them than cores is slower, not faster.
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    widths = session.get_inputs()[0].shape[1], session.get_outputs()[0].shape[1]
+    if widths != (inputs, outputs):
+        raise InvalidInputError(f"expected a graph from {inputs} to {outputs} numbers, got {widths[0]} to {widths[1]}")
+    return session
 
 
 def _run(session: onnxruntime.InferenceSession, rows: NDArray[np.float32], width: int) -> NDArray[np.float32]:

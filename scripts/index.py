@@ -25,8 +25,9 @@ def main() -> None:
     parser.add_argument("data", metavar="DATA", help="digits, pydocs, fashion-mnist, .npz, .ndjson, .jsonl or a folder")
     parser.add_argument("--url", default="http://127.0.0.1:8000", help="of the service (default http://127.0.0.1:8000)")
     parser.add_argument("--collection", required=True, metavar="C")
-    parser.add_argument("--hasher", metavar="H", help="name, or name@version, to create the collection with")
-    parser.add_argument("--bits", type=int, help="code length to create the collection with, if items bring codes")
+    settings = parser.add_mutually_exclusive_group()
+    settings.add_argument("--hasher", metavar="H", help="name, or name@version, to create the collection with")
+    settings.add_argument("--bits", type=int, help="code length to create the collection with, if items bring codes")
     parser.add_argument("--data-dir", type=Path, help="folder of the IDX files of fashion-mnist")
     arguments = parser.parse_args()
     size, lines = open_lines(arguments.data, arguments.data_dir)
@@ -37,7 +38,12 @@ def main() -> None:
         try:
             with progress("indexing", size) as advance:
                 for batch in batches(lines):
-                    done = client.index_lines(arguments.collection, batch)
+                    try:
+                        done = client.index_lines(arguments.collection, batch)
+                    except ServiceError as error:
+                        indexed += error.indexed or 0
+                        rejected += [Rejected(sent + fault.line, fault.detail) for fault in error.rejected]
+                        raise
                     indexed += done.indexed
                     rejected += [Rejected(sent + fault.line, fault.detail) for fault in done.rejected]
                     sent += len(batch)

@@ -88,8 +88,8 @@ def pick_features(data: Dataset, arguments: argparse.Namespace) -> Features:
         return TextFeatures.pretrained()
     first = next(data.walk()).document
     if data.modality == "vector":
-        return VectorFeatures(len(np.asarray(first)), arguments.scale)
-    if arguments.size:
+        return VectorFeatures.like(first, arguments.scale)
+    if arguments.size is not None:
         return ImageFeatures(arguments.size, arguments.size, arguments.image_mode or "RGB")
     if isinstance(first, np.ndarray) and max(first.shape[:2]) <= LARGEST_SIDE:
         height, width = first.shape[:2]
@@ -111,7 +111,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--start", choices=STARTS, default="pca-itq", help="of the network (default pca-itq)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ... (default auto)")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads; other numbers may change last digits")
+    parser.add_argument("--threads", type=positive, default=1, help="CPU threads; other numbers may change last digits")
     parser.add_argument("--weight", type=weight, action="append", default=[], metavar="TERM=W", help="may be repeated")
     parser.add_argument("--corruption", type=corruption, metavar="KIND=LEVEL", help="masking=0.3, gaussian=0.5, ...")
     parser.add_argument("--scale", choices=SCALES, default="none", help="scaling of vectors (default none)")
@@ -119,6 +119,14 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--image-mode", choices=("L", "RGB"), help="grey or colour (default: the images' own)")
     parser.add_argument("--data-dir", type=Path, help="folder of the IDX files of fashion-mnist")
     return parser.parse_args()
+
+
+def positive(text: str) -> int:
+    """A whole number, 1 or more."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"expected 1 or more, got {number}")
+    return number
 
 
 def weight(text: str) -> tuple[str, float]:

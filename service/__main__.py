@@ -7,10 +7,13 @@ import uvicorn
 from pydantic import ValidationError
 from pydantic_settings import CliApp, CliSettingsSource
 
+from models.errors import HammingwayError
 from service.settings import Settings
+from service.store.writer import Writer
 
 GRACE_SECONDS = 10
 WRONG_SETTINGS = 2
+FAILED = 1
 
 
 def main() -> None:
@@ -23,6 +26,13 @@ def main() -> None:
             name = "/".join(str(part) for part in fault["loc"])
             print(f"error: {name}: {fault['msg']}, got {fault['input']!r}", file=sys.stderr)
         sys.exit(WRONG_SETTINGS)
+    try:
+        # Before any worker process starts: several would tell several times, and the parent would exit with 0.
+        settings.data.mkdir(parents=True, exist_ok=True)
+        Writer(settings.database).close()
+    except (HammingwayError, OSError) as error:
+        print(f"error: expected --data to be a folder that can be written to: {error}", file=sys.stderr)
+        sys.exit(FAILED)
     os.environ.update(settings.environment())
     uvicorn.run(
         "service.app:from_environment",

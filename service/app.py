@@ -62,6 +62,7 @@ def create_app(settings: Settings) -> FastAPI:
         description="Semantic hashing as a service: binary codes learned from your own data, searched by Hamming "
         "distance.",
         redoc_url=None,
+        redirect_slashes=False,
         lifespan=lifespan,
     )
     app.add_middleware(RequestId)

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
@@ -20,10 +21,23 @@ class ServiceError(HammingwayError):
 
     title = "Service error"
 
-    def __init__(self, detail: str, status: int = 500, faults: Sequence[Mapping[str, str]] = ()) -> None:
+    def __init__(
+        self, detail: str, status: int = 500, faults: Sequence[Mapping[str, str]] = (), indexed: int | None = None
+    ) -> None:
+        """`indexed` is set where an import was stopped: so many items were indexed before."""
         super().__init__(detail)
         self.status = status
         self.faults = faults
+        self.indexed = indexed
+
+    @property
+    def rejected(self) -> list["Rejected"]:
+        """The lines of an import that were not indexed."""
+        return [
+            Rejected(int(fault["where"].removeprefix("line ")), fault["detail"])
+            for fault in self.faults
+            if fault["where"].startswith("line ")
+        ]
 
 
 @dataclass(frozen=True)
@@ -46,7 +60,10 @@ class Client:
     """One service by its URL; `with` closes the connection."""
 
     def __init__(self, url: str) -> None:
-        self._http = httpx.Client(base_url=url, timeout=TIMEOUT_SECONDS)
+        try:
+            self._http = httpx.Client(base_url=url, timeout=TIMEOUT_SECONDS)
+        except httpx.InvalidURL as error:
+            raise ServiceError(f"expected a URL like http://127.0.0.1:8000, got {url!r}: {error}") from None
 
     def __enter__(self) -> "Client":
         return self
@@ -65,34 +82,29 @@ class Client:
 
     def collection(self, name: str) -> dict[str, Any]:
         """A collection as it is; raises ServiceError with status 404 where there is none."""
-        return self._call("GET", f"/v1/collections/{name}")
+        return self._call("GET", _path(name))
 
     def create_collection(self, name: str, **settings: Any) -> dict[str, Any]:
         """Create a collection with a `hasher` or `bits`; what is there with these settings is returned as it is."""
-        return self._call("PUT", f"/v1/collections/{name}", json=settings)
+        return self._call("PUT", _path(name), json=settings)
 
     def index_lines(self, name: str, lines: Sequence[bytes]) -> Indexed:
         """Upsert items, one a line of JSON without its end; blank lines are passed over."""
         try:
             answer = self._call(
-                "POST", f"/v1/collections/{name}/index", content=b"\n".join(lines), headers={"Content-Type": NDJSON}
+                "POST", f"{_path(name)}/index", content=b"\n".join(lines), headers={"Content-Type": NDJSON}
             )
         except ServiceError as error:
             # Where every line was bad the reply is an error that names them all.
-            rejected = [
-                Rejected(int(fault["where"].removeprefix("line ")), fault["detail"])
-                for fault in error.faults
-                if fault["where"].startswith("line ")
-            ]
-            if not rejected:
+            if not error.rejected or error.indexed is not None:
                 raise
-            return Indexed(0, rejected)
+            return Indexed(0, error.rejected)
         rejected = [Rejected(line["line"], line["detail"]) for line in answer["rejected"]]
         return Indexed(answer["indexed"], rejected)
 
     def search(self, name: str, **request: Any) -> Any:
         """The `results` of a search request."""
-        return self._call("POST", f"/v1/collections/{name}/search", json=request)["results"]
+        return self._call("POST", f"{_path(name)}/search", json=request)["results"]
 
     def _call(self, method: str, path: str, **request: Any) -> dict[str, Any]:
         for attempt in range(ATTEMPTS):
@@ -111,9 +123,13 @@ class Client:
         raise _error(answer)
 
 
+def _path(collection: str) -> str:
+    return f"/v1/collections/{quote(collection, safe='')}"
+
+
 def _error(answer: httpx.Response) -> ServiceError:
     try:
         problem = answer.json()
-        return ServiceError(problem["detail"], answer.status_code, problem.get("errors", ()))
+        return ServiceError(problem["detail"], answer.status_code, problem.get("errors", ()), problem.get("indexed"))
     except (ValueError, KeyError, TypeError):
         return ServiceError(f"{answer.url} answered {answer.status_code}, not as Hammingway does", answer.status_code)

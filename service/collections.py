@@ -117,10 +117,7 @@ class Collections:
 
     def item(self, name: str, item_id: str) -> StoredItem:
         """One item; raises UnknownItemError."""
-        item = self._reader.item(self._row(name).number, item_id)
-        if item is None:
-            raise UnknownItemError(f"expected the id of an item of {name!r}, got {item_id[:80]!r}")
-        return item
+        return self._item(self._row(name), item_id)
 
     def delete_items(self, name: str, ids: Sequence[str]) -> int:
         """Delete items by id; returns how many were there."""
@@ -144,13 +141,19 @@ class Collections:
         documents = [
             (query.kind, query.document)
             if query.kind != "id"
-            else ("code", self.item(row.name, str(query.document)).code.hex())
+            else ("code", self._item(row, str(query.document)).code.hex())
             for query in queries
         ]
         codes, faults = encode(documents, row.bits, self._hasher(row), "queries")
         if faults:
             raise FaultsError("nothing was searched", list(faults.values()))
         return [np.frombuffer(code, np.uint8) for code in codes if code]
+
+    def _item(self, row: CollectionRow, item_id: str) -> StoredItem:
+        item = self._reader.item(row.number, item_id)
+        if item is None:
+            raise UnknownItemError(f"expected the id of an item of {row.name!r}, got {item_id[:80]!r}")
+        return item
 
     def _row(self, name: str) -> CollectionRow:
         row = self._reader.collection(name)

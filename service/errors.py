@@ -19,10 +19,12 @@ class Fault:
 class FaultsError(InvalidInputError):
     """Parts of a request that cannot be used; `faults` says which and why. Carries status and title of the first."""
 
-    def __init__(self, outcome: str, faults: Sequence[Fault]) -> None:
-        """`outcome` is what was done of the request: `nothing was indexed`."""
+    def __init__(self, outcome: str | None, faults: Sequence[Fault], indexed: int | None = None) -> None:
+        """`outcome` is what was done of the request: `nothing was indexed`; `indexed` how many items were, if any."""
         more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-        super().__init__(f"{outcome}: {faults[0].where}: {faults[0].detail}{more}")
+        done = "" if outcome is None else f"{outcome}: "
+        super().__init__(f"{done}{faults[0].where}: {faults[0].detail}{more}")
+        self.indexed = indexed
         self.faults = faults
         self.status = faults[0].status
         self.title = faults[0].title

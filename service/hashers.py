@@ -36,7 +36,14 @@ class Hashers:
                 if reference not in self.references():
                     there = ", ".join(self.references()) or "none"
                     raise UnknownHasherError(f"expected one of the hashers there are ({there}), got {reference[:80]!r}")
-                self._loaded[reference] = Hasher.load(self._directory / reference)
+                hasher = Hasher.load(self._directory / reference)
+                if hasher.reference != reference:
+                    # Collections are bound to the name on the card; the folder must be found by it.
+                    raise DamagedHasherError(
+                        f"expected {self._directory / reference} to hold {reference}, got {hasher.reference}: "
+                        "a hasher's folder cannot be renamed"
+                    )
+                self._loaded[reference] = hasher
             return self._loaded[reference]
 
     def check(self) -> dict[str, DamagedHasherError | None]:

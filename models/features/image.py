@@ -13,6 +13,7 @@ from models.errors import InvalidInputError
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 MODES = {"L": 1, "RGB": 3}
+EIGHT_BITS = {"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr"}
 MAX_PIXELS = 50_000_000
 PNG_END = b"\x00\x00\x00\x00IEND\xaeB`\x82"
 
@@ -88,8 +89,12 @@ class ImageFeatures:
 
 
 def _flatten(image: Image.Image) -> Image.Image:
-    """One opaque 8-bit image, of any mode that converts to grey and RGB by scaling, not by clipping."""
-    if image.mode.startswith("I"):
+    """One opaque 8-bit image, of a mode that converts to grey and RGB by scaling, not by clipping."""
+    if image.mode not in EIGHT_BITS and not image.mode.startswith("I;16"):
+        raise InvalidInputError(
+            f"expected an image of 8 or 16 bits a channel, grey or in colour, got mode {image.mode}"
+        )
+    if image.mode.startswith("I;16"):
         return Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8))
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")

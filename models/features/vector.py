@@ -21,14 +21,14 @@ class VectorFeatures:
         self.dimension = dimension
         self.scale = scale
 
+    @classmethod
+    def like(cls, document: object, scale: str = "none") -> "VectorFeatures":
+        """Features for vectors as long as this one."""
+        return cls(len(_numbers(document, "a vector of numbers")), scale)
+
     def row(self, document: object) -> NDArray[np.float32]:
         """The vector itself, (dimension,) float32, checked: right length, finite numbers only."""
-        try:
-            given = np.asarray(document)
-        except ValueError:
-            raise InvalidInputError(f"expected a vector of {self.dimension} numbers, got a nested list") from None
-        if given.dtype.kind not in "fiu" or given.ndim != 1:
-            raise InvalidInputError(f"expected a vector of {self.dimension} numbers, got {_describe(given)}")
+        given = _numbers(document, f"a vector of {self.dimension} numbers")
         if len(given) != self.dimension:
             raise InvalidInputError(f"expected a vector of {self.dimension} numbers, got {len(given)}")
         with np.errstate(over="ignore"):
@@ -51,6 +51,16 @@ class VectorFeatures:
     def files(self) -> dict[str, bytes]:
         """None: a vector needs no state."""
         return {}
+
+
+def _numbers(document: object, wanted: str) -> NDArray[Any]:
+    try:
+        given = np.asarray(document)
+    except ValueError:
+        raise InvalidInputError(f"expected {wanted}, got a nested list") from None
+    if given.dtype.kind not in "fiu" or given.ndim != 1:
+        raise InvalidInputError(f"expected {wanted}, got {_describe(given)}")
+    return given
 
 
 def _describe(given: NDArray[Any]) -> str:

@@ -1,5 +1,6 @@
 """Everything that decides what training does; saved with the hasher."""
 
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -50,6 +51,12 @@ class Config:
             raise InvalidInputError(f"expected weights for {', '.join(TERMS)}, got {', '.join(sorted(unknown))}")
         if self.start not in STARTS:
             raise InvalidInputError(f"expected a start of {', '.join(STARTS)}, got {self.start!r}")
+        if self.hidden < 0 or not 0 <= self.seed < 2**63:
+            raise InvalidInputError(
+                f"expected 0 or more hidden units and a seed from 0 to 2^63 - 1, got {self.hidden} and {self.seed}"
+            )
+        if bad := [name for name, weight in self.weights.items() if not math.isfinite(weight)]:
+            raise InvalidInputError(f"expected finite weights, got {self.weights[bad[0]]} for {bad[0]}")
         for name in ("components", "neighbours", "seeds_a_batch"):
             if getattr(self, name) < 1:
                 raise InvalidInputError(f"expected {name} of 1 or more, got {getattr(self, name)}")

@@ -78,6 +78,10 @@ def fit(features: NDArray[np.float32], config: Config, track: Track = lambda ste
 
         losses = {name: terms[name](step) for name in weights}
         loss = torch.stack([weights[name] * value for name, value in losses.items()]).sum()
+        if not torch.isfinite(loss):
+            raise InvalidInputError(
+                f"expected a finite loss, got {float(loss.detach())} at step {number + 1}: lower the weights"
+            )
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()

@@ -1,6 +1,7 @@
 """`.npz`: `x` (n, d) float vectors or (n, h, w) / (n, h, w, 3) uint8 images, and optionally labels `y` (n,)."""
 
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -12,6 +13,8 @@ from numpy.typing import NDArray
 from models.errors import InvalidInputError
 from scripts.datasets.dataset import Dataset, Item
 
+DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError)
+
 
 def load(path: Path) -> Dataset:
     """Ids are row numbers. `x` is read row by row, so that a file larger than memory can be walked."""
@@ -19,8 +22,10 @@ def load(path: Path) -> Dataset:
         with zipfile.ZipFile(path) as archive, archive.open("x.npy") as member:
             shape, dtype = _header(member, path)
             labels = _labels(archive, path, shape[0])
-    except (KeyError, zipfile.BadZipFile, ValueError) as error:
+    except (KeyError, ValueError, *DAMAGED) as error:
         raise InvalidInputError(f"expected {path} to be an .npz with an array x: {error}") from None
+    if min(shape) < 1:
+        raise InvalidInputError(f"expected rows in x of {path}, got an array of shape {shape}")
     if dtype.kind == "f" and len(shape) == 2:
         modality = "vector"
     elif dtype == np.uint8 and (len(shape) == 3 or (len(shape) == 4 and shape[3] == 3)):
@@ -35,7 +40,10 @@ def load(path: Path) -> Dataset:
         with zipfile.ZipFile(path) as archive, archive.open("x.npy") as member:
             _header(member, path)
             for number in range(shape[0]):
-                content = member.read(width)
+                try:
+                    content = member.read(width)
+                except DAMAGED as error:
+                    raise InvalidInputError(f"{path} is damaged at row {number}: {error}") from None
                 if len(content) != width:
                     raise InvalidInputError(f"expected {shape[0]} rows in {path}, got {number}")
                 label = None if labels is None else str(labels[number])

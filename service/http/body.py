@@ -1,12 +1,15 @@
 """Bodies: read with a bound, parsed strictly, described in the API document."""
 
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import orjson
 from fastapi import Request
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
-from service.errors import InvalidJsonError, TooLargeError
+from models.errors import InvalidInputError
+from service.errors import Fault, FaultsError, InvalidJsonError, TooLargeError
+from service.http.problems import describe
 
 M = TypeVar("M", bound=BaseModel)
 JSON = "application/json"
@@ -36,9 +39,27 @@ def parse_json(text: bytes) -> Any:
         raise InvalidJsonError(f"expected JSON: {error}{number}") from None
 
 
-def parse(model: type[M], body: bytes) -> M:
-    """A request's model; raises InvalidJsonError, or pydantic's ValidationError."""
-    return model.model_validate(parse_json(body))
+def parse(model: type[M], body: bytes, **most: int) -> M:
+    """A request's model; raises InvalidJsonError, or FaultsError that names the parts that cannot be used.
+
+    `most` bounds the lists of the request by name. They are counted before anything in them is looked at: what is
+    wrong with each of a million items is as long as the million.
+    """
+    value = parse_json(body)
+    if isinstance(value, dict):
+        for noun, number in most.items():
+            given = value.get(noun)
+            if isinstance(given, list) and len(given) > number:
+                raise TooLargeError(f"expected at most {number} {noun} in one request, got {len(given)}")
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise FaultsError(None, [_fault(each) for each in error.errors(include_url=False)]) from None
+
+
+def _fault(error: Mapping[str, Any]) -> Fault:
+    told = describe(error)
+    return Fault(told.where, InvalidInputError.status, InvalidInputError.title, told.detail)
 
 
 def takes(model: type[BaseModel]) -> dict[str, Any]:
@@ -49,9 +70,3 @@ def takes(model: type[BaseModel]) -> dict[str, Any]:
 
 def _not_finite(text: bytes) -> bool:
     return b"NaN" in text or b"Infinity" in text
-
-
-def at_most(most: int, number: int, noun: str) -> None:
-    """Raise TooLargeError where a request has more of something than is allowed."""
-    if number > most:
-        raise TooLargeError(f"expected at most {most} {noun} in one request, got {number}")

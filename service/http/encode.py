@@ -7,7 +7,7 @@ from fastapi.responses import Response
 
 from models.codes import Codes, pack, to_hex, unpack
 from service.coding import logits
-from service.http.body import at_most, parse, read, takes
+from service.http.body import parse, read, takes
 from service.http.reply import reply
 from service.http.schemas import EncodeReply, EncodeRequest
 from service.http.state import ServiceState
@@ -21,8 +21,7 @@ async def encode(request: Request, state: ServiceState) -> Response:
     body = await read(request, state.settings.max_body_bytes)
 
     def work() -> Response:
-        wanted = parse(EncodeRequest, body)
-        at_most(state.settings.max_items, len(wanted.inputs), "inputs")
+        wanted = parse(EncodeRequest, body, inputs=state.settings.max_items)
         hasher = state.hashers.get(wanted.hasher)
         made = logits(hasher, [given.document() for given in wanted.inputs], "inputs")
         codes = [_write(code, wanted.format) for code in pack(made)]

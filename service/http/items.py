@@ -7,7 +7,7 @@ from fastapi.responses import Response
 
 from service.errors import Fault, FaultsError
 from service.http import ndjson
-from service.http.body import at_most, parse, read, takes
+from service.http.body import parse, read, takes
 from service.http.reply import fragment, reply
 from service.http.schemas import DeleteReply, DeleteRequest, IndexReply, IndexRequest, ItemReply
 from service.http.state import ServiceState, State
@@ -32,8 +32,7 @@ async def index(collection: str, request: Request, state: ServiceState) -> Respo
     body = await read(request, state.settings.max_body_bytes)
 
     def work() -> Response:
-        wanted = parse(IndexRequest, body).items
-        at_most(state.settings.max_items, len(wanted), "items")
+        wanted = parse(IndexRequest, body, items=state.settings.max_items).items
         state.collections.upsert(collection, [item.item() for item in wanted])
         return reply({"indexed": len(wanted)})
 
@@ -69,8 +68,7 @@ async def delete_many(collection: str, request: Request, state: ServiceState) ->
     body = await read(request, state.settings.max_body_bytes)
 
     def work() -> Response:
-        ids = parse(DeleteRequest, body).ids
-        at_most(state.settings.max_items, len(ids), "ids")
+        ids = parse(DeleteRequest, body, ids=state.settings.max_items).ids
         return reply({"deleted": state.collections.delete_items(collection, ids)})
 
     return await state.writers.run(work)
@@ -89,7 +87,7 @@ async def _index_lines(collection: str, request: Request, state: State) -> Respo
         faults |= more_faults
         if len(faults) >= most:
             outcome = f"stopped at {most} bad lines, with {indexed} items indexed"
-            raise FaultsError(outcome, list(faults.values()))
+            raise FaultsError(outcome, list(faults.values()), indexed)
     if faults and not indexed:
         raise FaultsError("nothing was indexed", list(faults.values()))
     rejected = [

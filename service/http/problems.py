@@ -1,6 +1,7 @@
 """Every error as a problem detail (RFC 9457), from one place."""
 
 import logging
+import reprlib
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -9,7 +10,7 @@ import orjson
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from models.errors import HammingwayError
@@ -21,6 +22,10 @@ MOST_ERRORS = 20
 LONGEST_ECHO = 80
 RETRY_AFTER_SECONDS = "1"
 log = logging.getLogger(__name__)
+# What came may be deep or long: only its beginning is ever written out.
+_ECHO = reprlib.Repr()
+_ECHO.maxlevel = 2
+_ECHO.maxstring = _ECHO.maxlong = _ECHO.maxother = LONGEST_ECHO
 
 
 class Fault(BaseModel):
@@ -38,6 +43,7 @@ class Problem(BaseModel):
     status: int = Field(examples=[422])
     detail: str = Field(examples=["limit: Input should be greater than or equal to 1, got 0"])
     errors: list[Fault] = Field(default=[], description="the parts of the request that cannot be used")
+    indexed: int | None = Field(None, description="items that are on disk although an import was stopped")
     request_id: str | None = Field(None, description="also in the reply's header X-Request-ID, and in the log")
 
 
@@ -45,7 +51,6 @@ def install(app: FastAPI) -> None:
     """Answer every kind of error with a problem detail."""
     app.add_exception_handler(HammingwayError, _on_hammingway_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
-    app.add_exception_handler(ValidationError, _on_validation_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(Exception, _on_bug)
 
@@ -55,33 +60,39 @@ def describe(fault: Mapping[str, Any]) -> Fault:
     where = "/".join(str(part) for part in fault["loc"]) or "body"
     message = str(fault["msg"]).removeprefix("Value error, ")
     if fault["type"] not in ("value_error", "missing"):
-        came = repr(fault["input"])
-        message += f", got {came if len(came) <= LONGEST_ECHO else came[:LONGEST_ECHO] + '...'}"
+        message += f", got {_ECHO.repr(fault['input'])[:LONGEST_ECHO]}"
     return Fault(where=where, detail=message)
 
 
-def _reply(request: Request, status: int, title: str, detail: str, errors: Sequence[Fault] = ()) -> Response:
+def _reply(
+    request: Request, status: int, title: str, detail: str, errors: Sequence[Fault] = (), indexed: int | None = None
+) -> Response:
     request_id = request.scope.get("request_id")
-    problem = Problem(title=title, status=status, detail=detail, errors=list(errors), request_id=request_id)
+    problem = Problem(
+        title=title, status=status, detail=detail, errors=list(errors), indexed=indexed, request_id=request_id
+    )
     headers = {"Retry-After": RETRY_AFTER_SECONDS} if status in (429, 503) else {}
     if request_id:
         # Set here, too: the reply to a bug is made outside the middleware.
         headers[HEADER] = request_id
-    return Response(orjson.dumps(problem.model_dump()), status, headers, MEDIA_TYPE)
+    left_out = {"indexed"} if indexed is None else None
+    return Response(orjson.dumps(problem.model_dump(exclude=left_out)), status, headers, MEDIA_TYPE)
 
 
 async def _on_hammingway_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HammingwayError)
     faults: list[Fault] = []
+    indexed = None
     if isinstance(error, FaultsError):
+        indexed = error.indexed
         faults = [Fault(where=fault.where, detail=fault.detail) for fault in error.faults]
     if error.status >= 500:
         log.error("request %s: %s: %s", request.scope.get("request_id"), error.title, error)
-    return _reply(request, error.status, error.title, str(error), faults)
+    return _reply(request, error.status, error.title, str(error), faults, indexed)
 
 
 async def _on_validation_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError | ValidationError)
+    assert isinstance(error, RequestValidationError)
     errors = error.errors()
     faults = [describe(fault) for fault in errors[:MOST_ERRORS]]
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""

@@ -4,7 +4,15 @@ import binascii
 from typing import Annotated, Any, Literal
 
 import orjson
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    model_validator,
+)
 
 from models.features import Document as AnyDocument
 from models.versions import NAME
@@ -27,7 +35,19 @@ def _id(value: str) -> str:
     length = len(value.encode())
     if not 1 <= length <= LONGEST_ID_BYTES:
         raise ValueError(f"expected an id of 1 to {LONGEST_ID_BYTES} bytes, got {length}")
+    # Clients take dots for a way upwards: `DELETE .../items/..` would delete the collection.
+    if value in (".", "..") or any(ord(character) < 32 or character == "\x7f" for character in value):
+        raise ValueError(f"expected an id that is neither . nor .. and has no control characters, got {value[:80]!r}")
     return value
+
+
+def _to_json(value: Any) -> bytes:
+    if not isinstance(value, dict):
+        raise ValueError(f"expected a JSON object, got {type(value).__name__}")
+    try:
+        return orjson.dumps(value)
+    except orjson.JSONEncodeError as error:
+        raise ValueError(f"expected a payload that is not nested that deeply: {error}") from None
 
 
 def collection_name(value: str) -> str:
@@ -39,8 +59,11 @@ def collection_name(value: str) -> str:
 
 Id = Annotated[str, AfterValidator(_id), Field(min_length=1, examples=["a1"])]
 Image = Annotated[bytes, BeforeValidator(_from_base64), WithJsonSchema({"type": "string", "format": "base64"})]
-Vector = list[float]
+# A vector of a million wrong numbers is wrong at the first.
+Vector = Annotated[list[float], Field(fail_fast=True)]
 Payload = Annotated[dict[str, Any], Field(examples=[{"price": 30}])]
+
+GivenPayload = Annotated[bytes, BeforeValidator(_to_json), WithJsonSchema({"type": "object"})]
 
 
 class Strict(BaseModel):
@@ -85,12 +108,12 @@ class Item(Document):
         json_schema_extra={"examples": [{"id": "a1", "text": "red running shoes", "payload": {"price": 30}}]}
     )
     id: Id
-    payload: Payload | None = None
+    payload: GivenPayload | None = None
 
     def item(self) -> items.Item:
         """The service's own item."""
         kind, document = self.document()
-        return items.Item(self.id, kind, document, None if self.payload is None else orjson.dumps(self.payload))
+        return items.Item(self.id, kind, document, self.payload)
 
 
 class Query(Document):

@@ -4,7 +4,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from models.errors import InvalidInputError
-from service.http.body import at_most, parse, read, takes
+from service.http.body import parse, read, takes
 from service.http.reply import fragment, reply
 from service.http.schemas import SearchReply, SearchRequest
 from service.http.state import ServiceState
@@ -24,10 +24,9 @@ async def search(collection: str, request: Request, state: ServiceState) -> Resp
     body = await read(request, state.settings.max_body_bytes)
 
     def work() -> Response:
-        wanted = parse(SearchRequest, body)
+        wanted = parse(SearchRequest, body, queries=state.settings.max_queries)
         limit = _limit(wanted, state.settings.max_limit)
         queries = [wanted.query] if wanted.query is not None else wanted.queries or []
-        at_most(state.settings.max_queries, len(queries), "queries")
         answer = state.collections.search(collection, [query.query() for query in queries], limit, wanted.max_distance)
         results = [[_match(match, answer.bits) for match in matches] for matches in answer.results]
         return reply({"results": results[0] if wanted.query is not None else results, "hasher": answer.hasher})

@@ -41,6 +41,12 @@ class UnknownCollectionError(HammingwayError):
     title = "Unknown collection"
 
 
+class UnusableStoreError(HammingwayError):
+    """A database that cannot be opened, or is not one."""
+
+    title = "Unusable store"
+
+
 @dataclass(frozen=True)
 class StoredItem:
     """An item as kept: `code` is packed, `payload` is JSON text in UTF-8 or None."""
@@ -74,8 +80,15 @@ class Changes:
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open the database for use by any one thread at a time; writes are on disk when they commit."""
-    connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False)
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=FULL")
+    """Open the database, made where there is none, for use by any one thread at a time.
+
+    Writes are on disk when they commit. Raises UnusableStoreError where there is something else at that path.
+    """
+    try:
+        connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False)
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.executescript(SCHEMA)
+    except sqlite3.DatabaseError as error:
+        raise UnusableStoreError(f"expected {path} to be Hammingway's database or to be made: {error}") from None
     return connection

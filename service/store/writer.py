@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from service.store.schema import SCHEMA, CollectionRow, StoredItem, UnknownCollectionError, connect
+from service.store.schema import CollectionRow, StoredItem, UnknownCollectionError, connect
 
 
 class Writer:
@@ -15,7 +15,6 @@ class Writer:
     def __init__(self, path: Path) -> None:
         self._lock = threading.Lock()
         self._connection = connect(path)
-        self._connection.executescript(SCHEMA)
 
     def close(self) -> None:
         """Close the database, once a write under way is done."""

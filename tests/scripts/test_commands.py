@@ -48,20 +48,43 @@ def test_evaluate_repeats_the_table_of_training(hashers: Path) -> None:
 def test_errors_are_one_line_and_leave_nothing(hashers: Path, tmp_path: Path) -> None:
     bad = tmp_path / "bad.ndjson"
     bad.write_text('{"id": "a", "vector": [1, 2]}\n[1]\n')
+    words, empty, flipped = tmp_path / "words.ndjson", tmp_path / "empty.npz", tmp_path / "flipped.npz"
+    words.write_text('{"id": "a", "vector": "abc"}\n')
+    np.savez(empty, x=np.empty((0, 8), np.float32))
+    np.savez(flipped, x=np.ones((20_000, 8), np.float32))
+    content = bytearray(flipped.read_bytes())
+    content[len(content) // 2] ^= 1
+    flipped.write_bytes(content)
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    (foreign / "hammingway.sqlite").write_text("not a database " * 100)
+    before = sorted(path.name for path in tmp_path.iterdir())
     for arguments, message in (
         (("scripts.train", "nothing", "--out", tmp_path / "h"), "expected DATA to be digits, pydocs"),
         (("scripts.train", bad, "--out", tmp_path / "h"), "line 2: expected a JSON object, got list"),
         (("scripts.train", "digits", "--bits", 12, "--out", tmp_path / "h"), "multiple of 8"),
         (("scripts.train", "digits", "--modality", "text", "--out", tmp_path / "h"), "expected text items"),
+        (("scripts.train", empty, "--out", tmp_path / "h"), "expected rows in x"),
+        (("scripts.train", flipped, "--out", tmp_path / "h"), "Bad CRC-32"),
+        (("scripts.train", words, "--out", tmp_path / "h"), "expected a vector of numbers"),
+        (("scripts.train", "digits", "--hidden", -1, "--out", tmp_path / "h"), "0 or more hidden units"),
+        (("scripts.train", "digits", "--weight", "balance=nan", "--out", tmp_path / "h"), "expected finite weights"),
+        (("scripts.train", "digits", "--weight", "balance=1e38", "--out", tmp_path / "h"), "expected a finite loss"),
+        (("scripts.train", "digits", "--size", 0, "--out", tmp_path / "h"), "expected a size of 1 x 1 or more"),
+        (("scripts.index", "digits", "--url", "http://a\x01b/", "--collection", "c"), "expected a URL like"),
+        (("scripts.index", "digits", "--url", "http://127.0.0.1:9", "--collection", "c"), "no answer from"),
+        (("service", "--data", words), "expected --data to be a folder"),
+        (("service", "--data", foreign, "--workers", 2), "to be Hammingway's database"),
         (("scripts.encode", hashers / "other", "digits", "--out", tmp_path / "c.npy"), "hashers in"),
         (("scripts.encode", hashers / "digits", bad, "--out", tmp_path / "c.npy"), "expected image items"),
     ):
         done = run(*arguments)
-        assert done.returncode == 1
+        assert done.returncode == 1, arguments
         assert message in done.stderr
+        assert sum("error:" in line for line in done.stderr.splitlines()) == 1
         assert "Traceback" not in done.stderr
     assert not (tmp_path / "h").exists()
-    assert [path.name for path in tmp_path.iterdir()] == ["bad.ndjson"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
 
 
 def test_vectors_from_npz_and_ndjson_give_equal_codes(tmp_path: Path) -> None:

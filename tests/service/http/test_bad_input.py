@@ -3,6 +3,8 @@
 import base64
 import io
 import json
+import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,6 +35,20 @@ def _png(side: int = 8) -> bytes:
     return png.getvalue()
 
 
+def _tiff(mode: str) -> str:
+    tiff = io.BytesIO()
+    Image.new("RGB", (8, 8)).convert("L" if mode == "F" else "RGB").convert(mode).save(tiff, "TIFF")
+    return _base64(tiff.getvalue())
+
+
+def _nested(levels: int) -> dict[str, object]:
+    value: dict[str, object] = {}
+    for _ in range(levels):
+        value = {"x": value}
+    return value
+
+
+DEEP = _nested(400)
 GOOD: dict[str, dict[str, object]] = {
     "vectors": {"vector": VECTOR},
     "pydocs": {"text": "fine"},
@@ -110,6 +126,10 @@ DOCUMENTS = {
     "text for own codes": ("own", {"text": "x"}, 422, ["expected a code, as the collection has no hasher, got text"]),
     "two documents": ("pydocs", {"text": "x", "code": "00" * 8}, 422, ["exactly one of", "got text and code"]),
     "no document": ("pydocs", {}, 422, ["exactly one of", "got none of them"]),
+    "payload that is no object": ("pydocs", {"text": "x", "payload": [1]}, 422, ["payload", "JSON object, got list"]),
+    "payload without bottom": ("pydocs", {"text": "x", "payload": DEEP}, 422, ["payload", "not nested that deeply"]),
+    "image in another colour space": ("digits", {"image": _tiff("LAB")}, 422, ["8 or 16 bits a channel", "mode LAB"]),
+    "image of floats": ("digits", {"image": _tiff("F")}, 422, ["8 or 16 bits a channel", "mode F"]),
     "unknown field": ("pydocs", {"text": "x", "txet": 1}, 422, ["txet", "not permitted"]),
 }
 
@@ -125,8 +145,9 @@ def test_a_bad_document_is_refused_wherever_it_comes(client: httpx.Client, case:
     assert reply.json()["errors"][0]["where"].startswith("items/1")
     lines = json.dumps(items[1])
     _check(client.post(f"{path}/index", content=lines, headers=NDJSON), status, "line 1", *told)
-    _check(client.post(f"{path}/search", json={"query": document}), status, *told)
-    if collection != "own" and "code" not in document:
+    if "payload" not in document:
+        _check(client.post(f"{path}/search", json={"query": document}), status, *told)
+    if collection != "own" and not {"code", "payload"} & document.keys():
         _check(client.post("/v1/encode", json={"hasher": collection, "inputs": [document]}), status, *told)
 
 
@@ -152,6 +173,7 @@ BODIES = {
     "not UTF-8": (b'{"items": [{"id": "\xff", "code": "00"}]}', 400, ["expected JSON"]),
     "lone surrogate": (b'{"items": [{"id": "\\ud800", "code": "00"}]}', 400, ["expected JSON"]),
     "a list": (b"[]", 422, ["got []"]),
+    "a list without bottom": (b"[" * 1000 + b"]" * 1000, 422, ["got [[[...]]]"]),
     "no items": (b"{}", 422, ["items: Field required"]),
 }
 
@@ -166,7 +188,14 @@ def test_a_bad_body_is_refused(client: httpx.Client, case: str) -> None:
 @pytest.mark.usefixtures("unchanged")
 def test_bad_ids_are_refused_and_not_echoed(client: httpx.Client) -> None:
     path = "/v1/collections/pydocs"
-    for item_id, told in (("x" * 100_000, "got 100000"), ("é" * 300, "got 600"), ("", "got 0"), (5, "got 5")):
+    for item_id, told in (
+        ("x" * 100_000, "got 100000"),
+        ("é" * 300, "got 600"),
+        ("", "got 0"),
+        (5, "got 5"),
+        ("..", "neither . nor .."),
+        ("a\nb", "no control characters"),
+    ):
         reply = client.post(f"{path}/index", json={"items": [{"id": item_id, "text": "a"}]})
         _check(reply, 422, "items/0/id", told)
         reply = client.post(f"{path}/index", json={"id": item_id, "text": "a"}, headers=NDJSON)
@@ -257,6 +286,28 @@ def test_too_much_at_once_is_refused(hashers: Path, tmp_path: Path) -> None:
         assert reply.json()["rejected"][0]["detail"] == f"expected a line of at most 100 bytes, got {2000 + len(line)}"
         reply = client.post(path, content=f"{line}\n" + "[]\n" * 9, headers=NDJSON)
         _check(reply, 422, "stopped at 3 bad lines, with 1 items indexed")
+        assert reply.json()["indexed"] == 1
+
+
+def test_a_body_of_nothing_but_faults_is_refused_at_once(client: httpx.Client) -> None:
+    """One fault a number or an item, spelled out, would take gigabytes and hold up every other request."""
+    path = "/v1/collections/vectors/index"
+    started = time.monotonic()
+    _check(client.post(path, content=b'{"items": [' + b"1," * 4_000_000 + b"1]}"), 413, "got 4000001")
+    nulls = b'{"items": [{"id": "a", "vector": [' + b"null," * 2_000_000 + b"null]}]}"
+    _check(client.post(path, content=nulls), 422, "items/0/vector/0", "got None")
+    assert time.monotonic() - started < 5
+
+
+def test_a_renamed_hasher_is_not_served_for_another(hashers: Path, tmp_path: Path) -> None:
+    shutil.copytree(hashers / "digits@1", tmp_path / "other@1")
+    (tmp_path / "deep@1").mkdir()
+    (tmp_path / "deep@1" / CARD).write_text("[" * 100_000)
+    shutil.copytree(hashers / "vectors@1", tmp_path / "vectors@1")
+    with running(Settings(hashers=tmp_path, data=tmp_path / "data")) as client:
+        _check(client.put("/v1/collections/c", json={"hasher": "other"}), 503, "other@1", "got digits@1")
+        served = {entry["reference"]: entry["served"] for entry in client.get("/v1/models").json()["models"]}
+        assert served == {"deep@1": False, "other@1": False, "vectors@1": True}
 
 
 def test_an_image_of_too_many_pixels_is_refused_unseen(client: httpx.Client) -> None:

@@ -16,14 +16,10 @@ def _index(client: httpx.Client, *items: dict[str, object]) -> None:
     assert client.post("/v1/collections/c/index", json={"items": items}).json() == {"indexed": len(items)}
 
 
-@pytest.mark.parametrize("item_id", ["a", "a/b", "/", "é 😀", "a?b#c", "..", "%2F", "x" * 512, " ", "a\x00b"])
+@pytest.mark.parametrize("item_id", ["a", "a/b", "/", "é 😀", "a?b#c", "%2F", "x" * 512, " ", "..."])
 def test_any_id_goes_in_comes_out_and_is_deleted(client: httpx.Client, item_id: str) -> None:
     _index(client, {"id": item_id, "code": "0aff", "payload": {"n": 1, "deep": [{"é": None}]}})
     path = f"/v1/collections/c/items/{quote(item_id, safe='')}"
-    if item_id == "..":
-        # Clients take dots for a way upwards; only a list of ids names such an item.
-        assert client.post("/v1/collections/c/delete", json={"ids": [item_id]}).json() == {"deleted": 1}
-        return
     assert client.get(path).json() == {"id": item_id, "code": "0aff", "payload": {"n": 1, "deep": [{"é": None}]}}
     assert client.delete(path).json() == {"deleted": 1}
     assert client.get(path).status_code == 404
