@@ -69,7 +69,7 @@ def test_errors_are_one_line_and_leave_nothing(hashers: Path, tmp_path: Path) ->
         (("scripts.train", words, "--out", tmp_path / "h"), "expected a vector of numbers"),
         (("scripts.train", "digits", "--hidden", -1, "--out", tmp_path / "h"), "0 or more hidden units"),
         (("scripts.train", "digits", "--weight", "balance=nan", "--out", tmp_path / "h"), "expected finite weights"),
-        (("scripts.train", "digits", "--weight", "reconstruction=1e39", "--out", tmp_path / "h"), "expected a finite loss"),
+        (("scripts.train", "digits", "--weight", "balance=1e39", "--out", tmp_path / "h"), "expected a finite loss"),
         (("scripts.train", "digits", "--size", 0, "--out", tmp_path / "h"), "expected a size of 1 x 1 or more"),
         (("scripts.index", "digits", "--url", "http://a\x01b/", "--collection", "c"), "expected a URL like"),
         (("scripts.index", "digits", "--url", "http://127.0.0.1:9", "--collection", "c"), "no answer from"),
