@@ -8,7 +8,7 @@ from models.training.terms.balance import Balance, Decorrelation
 from models.training.terms.contraction import Contraction
 from models.training.terms.neighbourhood import Similarity, SmoothedSimilarity
 from models.training.terms.reconstruction import Reconstruction
-from models.training.terms.sparsity import Sparsity
+from models.training.terms.sparsity import GaussianSparsity, Sparsity
 from models.training.terms.step import Data, Step
 
 Term = Callable[[Step], Tensor]
@@ -16,6 +16,7 @@ Term = Callable[[Step], Tensor]
 TERMS: dict[str, Callable[[Data], Term]] = {
     "reconstruction": Reconstruction,
     "sparsity": Sparsity,
+    "gaussian_sparsity": GaussianSparsity,
     "contraction": Contraction,
     "similarity": Similarity,
     "smoothed_similarity": SmoothedSimilarity,

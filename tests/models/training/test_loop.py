@@ -15,6 +15,7 @@ from models.training.corruption import Corruption
 from models.training.export import export_decoder, export_encoder
 from models.training.inputs import fit_projection
 from models.training.loop import fit
+from models.training.network import sigmoid_code
 from models.training.objectives import OBJECTIVES
 
 torch.set_num_threads(1)
@@ -79,10 +80,33 @@ def test_every_objective_lowers_its_own_loss(objective: str) -> None:
 
 def test_more_weight_more_effect() -> None:
     features, _ = digits()
-    for objective, term, weight in (("sparse", "sparsity", 0.1), ("contractive", "contraction", 1.0)):
+    for objective, term, weight in (
+        ("sparse", "sparsity", 0.1),
+        ("sparse-gaussian", "gaussian_sparsity", 0.1),
+        ("contractive", "contraction", 1.0),
+    ):
         weak = fit(features, Config(objective=objective, epochs=8, weights={term: 1e-9}))
         strong = fit(features, Config(objective=objective, epochs=8, weights={term: weight}))
         assert strong.losses[term] < 0.8 * weak.losses[term]
+
+
+def test_denoising_points_along_the_score() -> None:
+    """`r(x) - x` against the score of two Gaussians, smoothed by the noise (Alain and Bengio, JMLR 2014)."""
+    rng = np.random.default_rng(0)
+    centres, spread, level = np.array([[2.0, 1.0], [-2.0, -1.0]]), 0.4, 0.25
+    points = (centres[rng.integers(0, 2, 4000)] + spread * rng.standard_normal((4000, 2))).astype(np.float32)
+    noise = level * float(points.std())
+    trained = fit(points, Config(objective="denoising", corruption=Corruption("gaussian", level), bits=64, epochs=60))
+    at = (centres[rng.integers(0, 2, 500)] + 1.5 * spread * rng.standard_normal((500, 2))).astype(np.float32)
+    inputs = torch.from_numpy(trained.projection.forward(at))
+    with torch.no_grad():
+        rebuilt = trained.network.decoder(sigmoid_code(trained.network.encoder(inputs))).numpy()
+    field = (rebuilt - inputs.numpy()) / trained.projection.scale @ trained.projection.directions.T
+    offsets = centres[None] - at[:, None]
+    share = np.exp(-np.square(offsets).sum(axis=2) / (2 * (spread**2 + noise**2)))
+    score = (share[:, :, None] * offsets).sum(axis=1) / share.sum(axis=1, keepdims=True)
+    cosine = (field * score).sum(axis=1) / np.linalg.norm(field, axis=1) / np.linalg.norm(score, axis=1)
+    assert cosine.mean() > 0.9
 
 
 def test_default_objective_beats_itq_on_digits() -> None:

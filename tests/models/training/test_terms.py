@@ -8,7 +8,7 @@ from models.training.terms.balance import Balance, Decorrelation
 from models.training.terms.contraction import Contraction, closed_form
 from models.training.terms.neighbourhood import beta_for_perplexity, smooth
 from models.training.terms.reconstruction import Reconstruction
-from models.training.terms.sparsity import Sparsity
+from models.training.terms.sparsity import GaussianSparsity, Sparsity
 from models.training.terms.step import Data, Step
 
 
@@ -68,6 +68,20 @@ def test_simple_terms_by_hand() -> None:
     covariance = np.cov(soft.T, bias=True)
     np.fill_diagonal(covariance, 0)
     assert float(Decorrelation(data)(step)) == pytest.approx(float(np.square(covariance).mean()), rel=1e-4)
+
+
+@pytest.mark.parametrize("strength", [0.5, 3.0])
+def test_sparsity_is_the_log_density_of_its_prior_up_to_a_constant(strength: float) -> None:
+    network, inputs = random_network(0), torch.randn(5, 6)
+    data, units = data_of(network, inputs), torch.sigmoid(network.encoder(inputs)).detach()
+    for term, prior in (
+        (Sparsity, torch.distributions.Laplace(0.0, 1 / strength)),
+        (GaussianSparsity, torch.distributions.Normal(0.0, (2 * strength) ** -0.5)),
+    ):
+        penalty = strength * float(term(data)(step_of(network, inputs)).detach())
+        density = float(prior.log_prob(units).sum(dim=1).mean())
+        constant = 8 * float(prior.log_prob(torch.tensor(0.0)))
+        assert density == pytest.approx(constant - penalty, rel=1e-5)
 
 
 def test_binary_code_is_cut_but_lets_the_gradient_through() -> None:
