@@ -31,6 +31,7 @@ OBJECTIVES: dict[str, Objective] = {
     "undercomplete": Objective({"reconstruction": 1.0}),
     "sparse": Objective({"reconstruction": 1.0, "sparsity": 1e-3}),
     "sparse-gaussian": Objective({"reconstruction": 1.0, "gaussian_sparsity": 1e-3}),
+    "predictive-sparse": Objective({"prediction": 1.0}),
     "denoising": Objective({"reconstruction": 1.0}, corruption=Corruption("masking", 0.3)),
     "contractive": Objective({"reconstruction": 1.0, "contraction": 1e-3}),
 }

@@ -7,6 +7,7 @@ from torch import Tensor
 from models.training.terms.balance import Balance, Decorrelation
 from models.training.terms.contraction import Contraction
 from models.training.terms.neighbourhood import Similarity, SmoothedSimilarity
+from models.training.terms.prediction import Prediction
 from models.training.terms.reconstruction import Reconstruction
 from models.training.terms.sparsity import GaussianSparsity, Sparsity
 from models.training.terms.step import Data, Step
@@ -17,6 +18,7 @@ TERMS: dict[str, Callable[[Data], Term]] = {
     "reconstruction": Reconstruction,
     "sparsity": Sparsity,
     "gaussian_sparsity": GaussianSparsity,
+    "prediction": Prediction,
     "contraction": Contraction,
     "similarity": Similarity,
     "smoothed_similarity": SmoothedSimilarity,

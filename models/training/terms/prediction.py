@@ -1,0 +1,38 @@
+"""Predictive sparse decomposition: the encoder learns to predict the sparse code that inference would find.
+
+Kavukcuoglu, Ranzato and LeCun, "Fast Inference in Sparse Coding Algorithms with Applications to Object Recognition",
+2008 (arXiv 1010.3467); Goodfellow et al., "Deep Learning", section 14.8.
+"""
+
+import torch
+from torch import Tensor
+
+from models.training.fista import infer
+from models.training.terms.step import Data, Step
+
+SPARSITY = 0.5
+PULL = 1.0
+
+
+class Prediction:
+    """`min over h of |x - g(h)|^2 + lambda |h|_1 + gamma |h - f(x)|^2`, a mean over the items, divided by dim(x).
+
+    h is found by FISTA and then held, which gives the gradient at the minimum (envelope theorem). g is the decoder's
+    linear map: its residual branch stays at zero.
+    """
+
+    def __init__(self, data: Data) -> None:
+        pass
+
+    def __call__(self, step: Step) -> Tensor:
+        """Scalar."""
+        layer, predicted = step.network.decoder.linear, step.activations
+        # The decoder sees 2 h - 1: W (2 h - 1) + b = 2 W h + (b - W 1).
+        dictionary, offset = 2 * layer.weight, layer.bias - layer.weight.sum(dim=1)
+        target = step.clean - offset
+        with torch.no_grad():
+            inferred = infer(target, dictionary, predicted, SPARSITY, PULL)
+        error = (target - inferred @ dictionary.T).square().sum(dim=1)
+        distance = (inferred - predicted).square().sum(dim=1)
+        loss: Tensor = error + SPARSITY * inferred.sum(dim=1) + PULL * distance
+        return loss.mean() / step.clean.shape[1]
