@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.errors import InvalidInputError
+from models.rows import Rows, blocks, draw
 
 Matrix = NDArray[np.float64]
 ITERATIONS = 50
@@ -27,18 +28,29 @@ class LinearHash:
         return ((features - self.mean) @ self.projection).astype(np.float32)
 
 
-def principal_directions(features: NDArray[np.float32]) -> tuple[Matrix, Matrix, Matrix]:
+def mean_row(features: Rows) -> NDArray[np.float64]:
+    """Mean (d,) float64 of features (n, d)."""
+    total = np.zeros(features.shape[1])
+    for block in blocks(features):
+        total += block.sum(axis=0, dtype=np.float64)
+    return total / len(features)
+
+
+def principal_directions(features: Rows) -> tuple[NDArray[np.float64], NDArray[np.float64], Matrix]:
     """Mean (d,), variances (d,) in falling order and unit principal directions (d, d), one a column."""
-    if features.ndim != 2 or len(features) < 2:
+    if len(features.shape) != 2 or len(features) < 2:
         raise InvalidInputError(f"expected at least 2 rows of features, got shape {features.shape}")
-    mean = features.mean(axis=0, dtype=np.float64)
-    centred = features - mean
-    variances, directions = np.linalg.eigh(centred.T @ centred / len(features))
+    mean = mean_row(features)
+    covariance = np.zeros((len(mean), len(mean)))
+    for block in blocks(features):
+        centred = block - mean
+        covariance += centred.T @ centred
+    variances, directions = np.linalg.eigh(covariance / len(features))
     order = np.argsort(-variances, kind="stable")
     return mean, np.maximum(variances[order], 0.0), directions[:, order]
 
 
-def fit_itq(features: NDArray[np.float32], bits: int, seed: int = 0) -> LinearHash:
+def fit_itq(features: Rows, bits: int, seed: int = 0) -> LinearHash:
     """Fit PCA-ITQ to features (n, d) float32.
 
     Alternates `B = sign(V R)` with the orthogonal Procrustes solution for R. Where bits > d the rotation
@@ -47,8 +59,7 @@ def fit_itq(features: NDArray[np.float32], bits: int, seed: int = 0) -> LinearHa
     mean, _, directions = principal_directions(features)
     kept = directions[:, : min(bits, directions.shape[1])]
     rng = np.random.default_rng(seed)
-    chosen = rng.permutation(len(features))[:SAMPLE]
-    projected = (features[chosen] - mean) @ kept
+    projected = (draw(features, SAMPLE, seed) - mean) @ kept
     rotation = np.linalg.qr(rng.standard_normal((bits, bits)))[0][: kept.shape[1]]
     for _ in range(ITERATIONS):
         corners = np.where(projected @ rotation > 0, 1.0, -1.0)
@@ -57,7 +68,7 @@ def fit_itq(features: NDArray[np.float32], bits: int, seed: int = 0) -> LinearHa
     return LinearHash(mean, kept @ rotation)
 
 
-def fit_pca_sign(features: NDArray[np.float32], bits: int) -> LinearHash:
+def fit_pca_sign(features: Rows, bits: int) -> LinearHash:
     """The signs of the leading principal components, of which there are d: bits <= d."""
     mean, _, directions = principal_directions(features)
     if bits > directions.shape[1]:
@@ -65,8 +76,7 @@ def fit_pca_sign(features: NDArray[np.float32], bits: int) -> LinearHash:
     return LinearHash(mean, directions[:, :bits])
 
 
-def fit_random_projections(features: NDArray[np.float32], bits: int, seed: int = 0) -> LinearHash:
+def fit_random_projections(features: Rows, bits: int, seed: int = 0) -> LinearHash:
     """Signs of random projections of the centred features (Charikar, STOC 2002)."""
-    mean = features.mean(axis=0, dtype=np.float64)
     projection = np.random.default_rng(seed).standard_normal((features.shape[1], bits))
-    return LinearHash(mean, projection)
+    return LinearHash(mean_row(features), projection)

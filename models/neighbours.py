@@ -1,34 +1,54 @@
-"""Exact nearest neighbours by float L2 distance: the graph that training walks, the truth that recall is held to."""
+"""Exact nearest neighbours by float L2 distance: the truth that recall is held to."""
 
 from collections.abc import Callable, Iterable
 
 import numpy as np
 from numpy.typing import NDArray
 
-BLOCK = 500
+from models.rows import Rows, blocks
+
+QUERIES = 1000
+BASE = 16_384
 
 
 def nearest(
     queries: NDArray[np.float32],
-    base: NDArray[np.float32],
+    base: Rows,
     k: int,
     itself: bool = False,
-    track: Callable[[Iterable[int]], Iterable[int]] = lambda blocks: blocks,
-) -> NDArray[np.int64]:
-    """Rows of the k nearest of base (n, d) for each of queries (m, d), as (m, k) int64, nearest first.
+    track: Callable[[Iterable[int]], Iterable[int]] = lambda starts: starts,
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Rows (m, k) int64 of the k nearest of base (n, d) for queries (m, d), nearest first, and their distances.
 
-    With `itself`, query i is base row i and is left out of its own answer. `track` wraps the loop over blocks
-    of queries, to show progress.
+    Distances (m, k) float32 are `|b|^2 - 2 q . b`: squared L2 less the query's own square. With `itself`, query i is
+    base row i and is left out of its own answer. `track` wraps the loop over blocks of queries, to show progress.
     """
     k = min(k, len(base) - itself)
-    squares = np.einsum("ij,ij->i", base, base)
     found = np.empty((len(queries), k), np.int64)
-    for start in track(range(0, len(queries), BLOCK)):
-        block = queries[start : start + BLOCK]
-        distances = squares - 2.0 * (block @ base.T)
-        if itself:
-            distances[np.arange(len(block)), np.arange(start, start + len(block))] = np.inf
-        rows = np.argpartition(distances, k - 1, axis=1)[:, :k]
-        order = np.argsort(np.take_along_axis(distances, rows, 1), axis=1, kind="stable")
-        found[start : start + BLOCK] = np.take_along_axis(rows, order, 1)
-    return found
+    distances = np.empty((len(queries), k), np.float32)
+    for start in track(range(0, len(queries), QUERIES)):
+        rows, near = _nearest(queries[start : start + QUERIES], base, k, start if itself else None)
+        found[start : start + QUERIES], distances[start : start + QUERIES] = rows, near
+    return found, distances
+
+
+def _nearest(
+    queries: NDArray[np.float32], base: Rows, k: int, itself: int | None
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    rows, best = np.empty((len(queries), 0), np.int64), np.empty((len(queries), 0), np.float32)
+    offset = 0
+    for block in blocks(base, BASE):
+        far = np.einsum("ij,ij->i", block, block) - 2.0 * (queries @ block.T)
+        if itself is not None:
+            own = np.arange(itself, itself + len(queries)) - offset
+            inside = np.flatnonzero((own >= 0) & (own < len(block)))
+            far[inside, own[inside]] = np.inf
+        numbers = np.broadcast_to(np.arange(offset, offset + len(block)), far.shape)
+        far, numbers = np.hstack([best, far]), np.hstack([rows, numbers])
+        if far.shape[1] > k:
+            kept = np.argpartition(far, k - 1, axis=1)[:, :k]
+            far, numbers = np.take_along_axis(far, kept, 1), np.take_along_axis(numbers, kept, 1)
+        rows, best = numbers, far
+        offset += len(block)
+    order = np.argsort(best, axis=1, kind="stable")
+    return np.take_along_axis(rows, order, 1), np.take_along_axis(best, order, 1)

@@ -21,7 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from models.errors import HammingwayError
-from models.evaluation import Quality
+from models.evaluation.quality import Quality
 
 T = TypeVar("T")
 FAILED = 1
@@ -74,7 +74,7 @@ class _Rate(ProgressColumn):
 
 def print_quality(table: list[Quality]) -> None:
     """The quality table, one row a method; a dash where a figure has no meaning."""
-    headings = ("", "precision@10", "precision@100", "mAP", "recall 10@10", "recall 10@100", "bit entropy", "distinct")
+    headings = ("", "P@10", "P@100", "mAP@1000", "R 10@10", "R 10@100", "asymmetric", "rescored", "entropy", "distinct")
     shown = Table(*headings)
     for quality in table:
         values = (getattr(quality, field.name) for field in fields(quality))

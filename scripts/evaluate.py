@@ -3,7 +3,9 @@
 import argparse
 from pathlib import Path
 
-from models.evaluation import baselines, evaluate, split
+from models.evaluation.baselines import baselines
+from models.evaluation.quality import Evaluation, evaluate
+from models.evaluation.split import split
 from models.hasher import Hasher
 from models.versions import find_folder
 from scripts.console import print_quality, run
@@ -23,7 +25,7 @@ def main() -> None:
     rows, labels = read_rows(open_dataset(arguments.data, arguments.data_dir), hasher.features)
     parts = split(rows, labels, HELD_OUT, MOST_QUERIES, hasher.card["training"]["seed"])
     print(f"{hasher.reference}, {hasher.bits} bits: {len(parts.queries)} queries against {len(parts.base)} items")
-    print_quality(evaluate(parts, {hasher.reference: hasher.logits, **baselines(parts.base, hasher.bits)}))
+    print_quality(evaluate(Evaluation(parts), {hasher.reference: hasher.logits, **baselines(parts.base, hasher.bits)}))
 
 
 if __name__ == "__main__":

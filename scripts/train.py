@@ -9,7 +9,9 @@ import numpy as np
 import torch
 
 from models.errors import InvalidInputError
-from models.evaluation import baselines, evaluate, split
+from models.evaluation.baselines import baselines
+from models.evaluation.quality import Evaluation, evaluate
+from models.evaluation.split import split
 from models.features import MODALITIES, Features
 from models.features.image import ImageFeatures
 from models.features.text import TextFeatures

@@ -28,6 +28,8 @@ class Config:
     """Where the linear maps start: `pca-itq`, or `random` to see what that is worth."""
     components: int = 256
     """Principal components that the network sees, at most."""
+    sample: int = 100_000
+    """Items that are trained on, at most; of more, so many are drawn at random."""
     neighbours: int = 10
     """Neighbours of each item in the graph that batches are drawn from."""
     seeds_a_batch: int = 64
@@ -57,7 +59,7 @@ class Config:
             )
         if bad := [name for name, weight in self.weights.items() if not math.isfinite(weight)]:
             raise InvalidInputError(f"expected finite weights, got {self.weights[bad[0]]} for {bad[0]}")
-        for name in ("components", "neighbours", "seeds_a_batch"):
+        for name in ("components", "sample", "neighbours", "seeds_a_batch"):
             if getattr(self, name) < 1:
                 raise InvalidInputError(f"expected {name} of 1 or more, got {getattr(self, name)}")
 

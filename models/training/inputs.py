@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from models.errors import InvalidInputError
 from models.itq import Matrix, principal_directions
+from models.rows import BLOCK, Rows
 
 
 @dataclass(frozen=True)
@@ -19,10 +20,14 @@ class Projection:
 
     def forward(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Inputs (n, r) float32 of features (n, d) float32."""
-        return ((features - self.mean) @ self.directions * self.scale).astype(np.float32)
+        inputs = np.empty((len(features), self.directions.shape[1]), np.float32)
+        # By blocks: the product is in double precision, and all of it at once would take eight times the memory.
+        for start in range(0, len(features), BLOCK):
+            inputs[start : start + BLOCK] = (features[start : start + BLOCK] - self.mean) @ self.directions * self.scale
+        return inputs
 
 
-def fit_projection(features: NDArray[np.float32], components: int) -> Projection:
+def fit_projection(features: Rows, components: int) -> Projection:
     """The leading principal components, scaled together so that an input's mean square is 1.
 
     One scale for all, not one each: whitening would drown the distances between neighbours in noise.

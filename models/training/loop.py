@@ -3,73 +3,71 @@
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from models.errors import InvalidInputError
-from models.neighbours import nearest
+from models.training.checkpoint import Checkpoint
 from models.training.config import Config
-from models.training.inputs import Projection, fit_projection
+from models.training.history import History
+from models.training.inputs import Projection
 from models.training.network import Autoencoder, binary_code, sigmoid_code, start_at_itq
+from models.training.sample import Sample
 from models.training.terms import TERMS
 from models.training.terms.step import Data, Step
 
-MINIMUM_ITEMS = 20
 WARM_UP_STEPS = 50
-GRAPH_COMPONENTS = 64
-"""Neighbours for batches are sought among so many leading components: as good, and several times faster."""
 
-Track = Callable[[Iterable[int], str], Iterable[int]]
+Track = Callable[[Iterable[int], Callable[[], str]], Iterable[int]]
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained network, how features reach it, and the mean loss of the last tenth of the steps, by term."""
+    """A trained network, how features reach it, and how training went."""
 
     network: Autoencoder
     projection: Projection
-    losses: dict[str, float]
+    history: History
 
 
-def fit(features: NDArray[np.float32], config: Config, track: Track = lambda steps, _: steps) -> Trained:
-    """Train on features (n, d) float32; `track(steps, description)` wraps each long loop, to show progress."""
-    if len(features) < MINIMUM_ITEMS:
-        raise InvalidInputError(f"expected at least {MINIMUM_ITEMS} items to train on, got {len(features)}")
+def fit(
+    sample: Sample, config: Config, track: Track = lambda steps, _: steps, checkpoint: Path | None = None
+) -> Trained:
+    """Train on a sample; `track(steps, status)` wraps the loop, to show progress with a line of text that changes.
+
+    With `checkpoint`, the state is written to that file now and then, and a run whose file is there goes on from it: to
+    the same codes as one that was never stopped. The file is left to the caller to remove.
+    """
     objective = config.resolved()
     weights = {name: weight for name, weight in objective.weights.items() if weight}
     device = pick_device(config.device)
     generator = torch.Generator().manual_seed(config.seed)
 
-    projection = fit_projection(features, config.components)
-    inputs = torch.from_numpy(projection.forward(features))
-    near = inputs[:, :GRAPH_COMPONENTS].numpy()
-    graph = torch.from_numpy(
-        nearest(near, near, config.neighbours, itself=True, track=lambda blocks: track(blocks, "neighbours"))
-    )
+    inputs = sample.inputs
     network = Autoencoder(inputs.shape[1], config.bits, config.hidden, config.seed)
     if config.start == "pca-itq":
         start_at_itq(network, inputs, config.seed)
-    batches = Batches(graph, config.seeds_a_batch, config.neighbours_a_seed, generator)
-    data = Data(inputs, graph, network, lambda: next(batches), generator)
+    batches = Batches(sample.graph, config.seeds_a_batch, config.neighbours_a_seed, generator)
+    data = Data(inputs, sample.graph, network, lambda: next(batches), generator)
     terms = {name: TERMS[name](data) for name in weights}
 
     network.to(device)
     optimizer = torch.optim.Adam(network.parameters())
-    source = torch.from_numpy(features)
+    projection = sample.projection
     into = torch.from_numpy(projection.directions * projection.scale).float()
     mean = torch.from_numpy(projection.mean).float()
-    total = config.steps(len(features))
-    history: dict[str, list[float]] = {name: [] for name in ("total", *weights)}
-    for number in track(range(total), "training"):
+    total = config.steps(len(inputs))
+    history = History(("total", *weights), inputs, config.seed)
+    saved = Checkpoint(checkpoint, config, sample, network, optimizer, generator, batches, history)
+    for number in track(range(saved.resume(), total), history.status):
         optimizer.param_groups[0]["lr"] = config.learning_rate * schedule(number, total)
         rows = next(batches)
         clean = inputs[rows].to(device)
         seen = clean
         if objective.corruption:
-            seen = ((objective.corruption(source[rows], generator) - mean) @ into).to(device)
+            seen = ((objective.corruption(sample.features[rows], generator) - mean) @ into).to(device)
         if "contraction" in weights:
             seen = seen.clone().requires_grad_()
         logits = network.encoder(seen)
@@ -86,11 +84,10 @@ def fit(features: NDArray[np.float32], config: Config, track: Track = lambda ste
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
 
-        for name, value in {"total": loss, **losses}.items():
-            history[name].append(float(value.detach()))
+        history.add({"total": loss, **losses}, network, number, total)
+        saved.save(number + 1)
     network.cpu().eval()
-    tail = max(1, total // 10)
-    return Trained(network, projection, {name: float(np.mean(v[-tail:])) for name, v in history.items() if v})
+    return Trained(network, projection, history)
 
 
 class Batches:
@@ -104,13 +101,13 @@ class Batches:
         self._seeds = min(seeds, len(graph))
         self._neighbours = min(neighbours, graph.shape[1])
         self._generator = generator
-        self._order = torch.empty(0, dtype=torch.long)
+        self.order = torch.empty(0, dtype=torch.long)
 
     def __next__(self) -> Tensor:
         """Rows (m,) int64; an item may come more than once."""
-        if len(self._order) < self._seeds:
-            self._order = torch.randperm(len(self._graph), generator=self._generator)
-        seeds, self._order = self._order[: self._seeds], self._order[self._seeds :]
+        if len(self.order) < self._seeds:
+            self.order = torch.randperm(len(self._graph), generator=self._generator)
+        seeds, self.order = self.order[: self._seeds], self.order[self._seeds :]
         keys = torch.rand((self._seeds, self._graph.shape[1]), generator=self._generator)
         chosen = keys.argsort(dim=1)[:, : self._neighbours]
         return torch.cat([seeds, self._graph[seeds].gather(1, chosen).T.reshape(-1)])

@@ -7,6 +7,7 @@ from sklearn.datasets import load_digits
 from models.training.config import Config
 from models.training.fista import infer
 from models.training.loop import fit
+from models.training.sample import draw_sample
 from models.training.terms.prediction import PULL, SPARSITY
 
 
@@ -39,7 +40,7 @@ def test_the_encoder_comes_to_predict_what_inference_finds() -> None:
     features = (load_digits().data / 16).astype(np.float32)
     gaps = []
     for epochs in (0, 30):
-        trained = fit(features, Config(32, "predictive-sparse", epochs=epochs))
+        trained = fit(draw_sample(features, config := Config(32, "predictive-sparse", epochs=epochs)), config)
         layer = trained.network.decoder.linear
         inputs = torch.from_numpy(trained.projection.forward(features))
         with torch.no_grad():

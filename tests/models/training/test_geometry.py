@@ -5,6 +5,7 @@ import torch
 from models.training import geometry
 from models.training.config import Config
 from models.training.loop import fit
+from models.training.sample import draw_sample
 from models.training.network import Autoencoder
 
 
@@ -61,7 +62,7 @@ def test_tangent_directions_of_a_trained_encoder_lie_in_the_plane_of_the_data(hi
     plane = np.linalg.qr(rng.standard_normal((12, 12)))[0][:2]
     points = rng.standard_normal((600, 2)) @ plane + 0.01 * rng.standard_normal((600, 12))
     config = Config(16, "contractive", epochs=200, hidden=hidden, start="random", weights={"contraction": 0.1})
-    trained = fit(points.astype(np.float32), config)
+    trained = fit(draw_sample(points.astype(np.float32), config), config)
     inputs = torch.from_numpy(trained.projection.forward(points[:50].astype(np.float32)))
     directions, _ = geometry.tangent_directions(geometry.jacobians(trained.network.encoder, inputs), 2)
     # Inputs are principal components: the plane is the first two of them.

@@ -5,18 +5,22 @@ from sklearn.datasets import load_digits
 
 from models.codes import pack
 from models.errors import InvalidInputError
-from models.evaluation import baselines, evaluate, split
+from models.evaluation.baselines import baselines
+from models.evaluation.quality import Evaluation, evaluate
+from models.evaluation.split import split
 from models.features.image import ImageFeatures
 from models.folder import write_folder
 from models.hasher import DECODER, ENCODER, Hasher
 from models.itq import fit_itq
+from models.rows import Rows
 from models.training.config import Config
 from models.training.corruption import Corruption
 from models.training.export import export_decoder, export_encoder
 from models.training.inputs import fit_projection
-from models.training.loop import fit
+from models.training.loop import Trained, fit
 from models.training.network import sigmoid_code
 from models.training.objectives import OBJECTIVES
+from models.training.sample import draw_sample
 
 torch.set_num_threads(1)
 
@@ -26,8 +30,12 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
     return (images / 16).astype(np.float32), labels.astype(np.str_)
 
 
+def train(features: Rows, config: Config) -> Trained:
+    return fit(draw_sample(features, config), config)
+
+
 def hasher_of(features: np.ndarray, config: Config) -> Hasher:
-    trained = fit(features, config)
+    trained = train(features, config)
     card = {"name": "t", "version": 1, "bits": config.bits}
     encoder = export_encoder(trained.network, trained.projection)
     return Hasher(card, ImageFeatures(8, 8), encoder, export_decoder(trained.network, trained.projection))
@@ -42,7 +50,7 @@ def test_training_starts_at_itq() -> None:
 
 def test_exported_graphs_equal_the_network() -> None:
     features, _ = digits()
-    trained = fit(features, Config(epochs=2, bits=16))
+    trained = train(features, Config(epochs=2, bits=16))
     card = {"name": "t", "version": 1, "bits": 16}
     encoder, decoder = (export(trained.network, trained.projection) for export in (export_encoder, export_decoder))
     hasher = Hasher(card, ImageFeatures(8, 8), encoder, decoder)
@@ -73,8 +81,8 @@ def test_same_seed_same_codes_and_another_seed_others() -> None:
 @pytest.mark.parametrize("objective", [name for name in OBJECTIVES if name != "hashing"])
 def test_every_objective_lowers_its_own_loss(objective: str) -> None:
     features, _ = digits()
-    short = fit(features, Config(objective=objective, epochs=1, bits=16)).losses["total"]
-    long = fit(features, Config(objective=objective, epochs=12, bits=16)).losses["total"]
+    short = train(features, Config(objective=objective, epochs=1, bits=16)).history.final_losses()["total"]
+    long = train(features, Config(objective=objective, epochs=12, bits=16)).history.final_losses()["total"]
     assert long < short * 0.95
 
 
@@ -85,9 +93,9 @@ def test_more_weight_more_effect() -> None:
         ("sparse-gaussian", "gaussian_sparsity", 0.1),
         ("contractive", "contraction", 1.0),
     ):
-        weak = fit(features, Config(objective=objective, epochs=8, weights={term: 1e-9}))
-        strong = fit(features, Config(objective=objective, epochs=8, weights={term: weight}))
-        assert strong.losses[term] < 0.8 * weak.losses[term]
+        weak = train(features, Config(objective=objective, epochs=8, weights={term: 1e-9}))
+        strong = train(features, Config(objective=objective, epochs=8, weights={term: weight}))
+        assert strong.history.final_losses()[term] < 0.8 * weak.history.final_losses()[term]
 
 
 def test_denoising_points_along_the_score() -> None:
@@ -96,7 +104,7 @@ def test_denoising_points_along_the_score() -> None:
     centres, spread, level = np.array([[2.0, 1.0], [-2.0, -1.0]]), 0.4, 0.25
     points = (centres[rng.integers(0, 2, 4000)] + spread * rng.standard_normal((4000, 2))).astype(np.float32)
     noise = level * float(points.std())
-    trained = fit(points, Config(objective="denoising", corruption=Corruption("gaussian", level), bits=64, epochs=60))
+    trained = train(points, Config(objective="denoising", corruption=Corruption("gaussian", level), bits=64, epochs=60))
     at = (centres[rng.integers(0, 2, 500)] + 1.5 * spread * rng.standard_normal((500, 2))).astype(np.float32)
     inputs = torch.from_numpy(trained.projection.forward(at))
     with torch.no_grad():
@@ -112,8 +120,8 @@ def test_denoising_points_along_the_score() -> None:
 def test_default_objective_beats_itq_on_digits() -> None:
     features, labels = digits()
     data = split(features, labels, 0.2, 2000)
-    hasher = hasher_of(data.base, Config())
-    table = {row.name: row for row in evaluate(data, {"hashing": hasher.logits, **baselines(data.base, 64)})}
+    hasher = hasher_of(data.base[:], Config())
+    table = {row.name: row for row in evaluate(Evaluation(data), {"hashing": hasher.logits, **baselines(data.base, 64)})}
     ours, itq = table["hashing"], table["PCA-ITQ"]
     assert ours.precision_at_10 > itq.precision_at_10
     assert ours.mean_average_precision > itq.mean_average_precision
@@ -124,7 +132,7 @@ def test_default_objective_beats_itq_on_digits() -> None:
 
 def test_a_written_hasher_gives_the_same_codes(tmp_path) -> None:
     features, _ = digits()
-    trained = fit(features, Config(epochs=1))
+    trained = train(features, Config(epochs=1))
     images = ImageFeatures(8, 8)
     card = {"name": "t", "version": 1, "bits": 64, "features": images.settings()}
     encoder, decoder = (export(trained.network, trained.projection) for export in (export_encoder, export_decoder))
@@ -142,10 +150,10 @@ def test_bad_configs_and_data_say_what_is_wrong() -> None:
         ({"device": "magic"}, "expected a device"),
     ):
         with pytest.raises(InvalidInputError, match=message):
-            fit(digits()[0], Config(**wrong))
+            train(digits()[0], Config(**wrong))
     with pytest.raises(InvalidInputError, match="all the same"):
-        fit(np.ones((30, 4), np.float32), Config())
+        train(np.ones((30, 4), np.float32), Config())
     with pytest.raises(InvalidInputError, match="at least 20 items"):
-        fit(np.ones((3, 4), np.float32), Config())
+        train(np.ones((3, 4), np.float32), Config())
     with pytest.raises(InvalidInputError, match="level of 0 to 1"):
         Corruption("masking", 2.0)

@@ -6,59 +6,69 @@ metric here is the expected value over a uniformly random order within each grou
 Tied Scores", ECIR 2008).
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
 from models.codes import Codes, unpack
 
-Real = NDArray[np.floating] | NDArray[np.integer]
+
+@dataclass(frozen=True)
+class TieGroups:
+    """One query's ranking, nearest group of equal distance first: (g,) sizes, and (g,) relevant items in each."""
+
+    sizes: NDArray[np.intp]
+    hits: NDArray[np.intp]
 
 
-def _tie_groups(distances: Real, relevant: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Size and number of relevant items of each group of equal distance, nearest group first."""
+def tie_groups(
+    distances: NDArray[np.floating] | NDArray[np.integer], relevant: NDArray[np.bool_], unranked: tuple[int, int] = (0, 0)
+) -> TieGroups:
+    """The groups of distances (n,) and relevant (n,); `unranked` items, and hits among them, come after all."""
     _, group = np.unique(distances, return_inverse=True)
-    return np.bincount(group), np.bincount(group, weights=relevant).astype(np.intp)
+    sizes, hits = np.bincount(group), np.bincount(group, weights=relevant).astype(np.intp)
+    if unranked[0]:
+        sizes, hits = np.append(sizes, unranked[0]), np.append(hits, unranked[1])
+    return TieGroups(sizes, hits)
 
 
-def expected_hits(distances: Real, relevant: NDArray[np.bool_], k: int) -> float:
-    """Expected number of relevant items among the k nearest; distances and relevant are (n,)."""
-    sizes, hits = _tie_groups(distances, relevant)
-    taken = np.clip(k - (np.cumsum(sizes) - sizes), 0, sizes)
-    return float(np.sum(hits * taken / sizes))
+def expected_hits(groups: TieGroups, k: int) -> float:
+    """Expected number of relevant items among the k nearest."""
+    taken = np.clip(k - (np.cumsum(groups.sizes) - groups.sizes), 0, groups.sizes)
+    return float(np.sum(groups.hits * (taken / np.maximum(groups.sizes, 1))))
 
 
-def precision_at(distances: Real, relevant: NDArray[np.bool_], k: int) -> float:
+def precision_at(groups: TieGroups, k: int) -> float:
     """Expected precision@k of one query: relevant items among the k nearest, over k."""
-    return expected_hits(distances, relevant, k) / k
+    return expected_hits(groups, k) / k
 
 
-def recall_at(distances: Real, true_neighbours: NDArray[np.integer], k: int) -> float:
-    """Expected recall m@k of one query: the share of its m true neighbours among the k nearest."""
-    relevant = np.zeros(len(distances), bool)
-    relevant[true_neighbours] = True
-    return expected_hits(distances, relevant, k) / len(true_neighbours)
+def recall_at(groups: TieGroups, k: int) -> float:
+    """Expected recall@k of one query: the share of its relevant items that are among the k nearest."""
+    return expected_hits(groups, k) / max(1, int(groups.hits.sum()))
 
 
-def average_precision(distances: Real, relevant: NDArray[np.bool_], depth: int | None = None) -> float:
+def average_precision(groups: TieGroups, depth: int | None = None) -> float:
     """Expected average precision of one query, over the first `depth` ranks (all when None).
 
     Within a group of n tied items of which r are relevant, after `before` items and `seen` relevant ones, the
     item at place i is relevant with probability r / n and then has on average (i - 1)(r - 1) / (n - 1)
     relevant group members ahead of it. The sum is divided by min(all relevant, depth).
     """
-    total = int(relevant.sum())
+    items, total = int(groups.sizes.sum()), int(groups.hits.sum())
     if total == 0:
         return 0.0
-    depth = len(distances) if depth is None else min(depth, len(distances))
+    depth = items if depth is None else min(depth, items)
     value, before, seen = 0.0, 0, 0
-    for size, hits in zip(*_tie_groups(distances, relevant), strict=True):
+    for size, hits in zip(groups.sizes.tolist(), groups.hits.tolist(), strict=True):
         if before >= depth:
             break
         if hits:
             place = np.arange(1, min(size, depth - before) + 1)
             ahead = (place - 1) * ((hits - 1) / (size - 1) if size > 1 else 0.0)
             value += float(np.sum((seen + 1 + ahead) / (before + place))) * hits / size
-        before, seen = before + int(size), seen + int(hits)
+        before, seen = before + size, seen + hits
     return value / min(total, depth)
 
 

@@ -1,0 +1,35 @@
+"""Which items are searched among, and which are queries."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.rows import Rows, Selection
+
+Labels = NDArray[np.str_] | None
+
+
+@dataclass(frozen=True)
+class Split:
+    """Base items to search among and queries to search with; labels are None where there are none."""
+
+    base: Rows
+    queries: NDArray[np.float32]
+    base_labels: Labels
+    query_labels: Labels
+
+
+def split(features: NDArray[np.float32], labels: Labels, share: float, most: int, seed: int = 0) -> Split:
+    """Hold out a random `share` of the items, at most `most`, as queries; both parts keep the order of the items."""
+    held = min(most, max(1, round(len(features) * share)))
+    return part(features, labels, np.sort(np.random.default_rng(seed).permutation(len(features))[:held]))
+
+
+def part(features: NDArray[np.float32], labels: Labels, held: NDArray[np.intp]) -> Split:
+    """The items numbered `held` are queries, all others the base."""
+    rest = np.delete(np.arange(len(features)), held)
+    base, queries = Selection(features, rest), np.asarray(features[held])
+    if labels is None:
+        return Split(base, queries, None, None)
+    return Split(base, queries, labels[rest], labels[held])

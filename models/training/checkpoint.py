@@ -1,0 +1,103 @@
+"""Checkpoints: all that decides the rest of a training run, as one safetensors file, written beside and renamed."""
+
+import hashlib
+import json
+import os
+import time
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from models.errors import InvalidInputError
+from models.training.config import Config
+from models.training.history import History
+from models.training.network import Autoencoder
+from models.training.sample import Sample
+
+SECONDS = 20.0
+
+
+class Order(Protocol):
+    """What is left of an order of items."""
+
+    order: Tensor
+
+
+class Checkpoint:
+    """Saves network, optimiser, random numbers, order of items and history; without a path it does nothing."""
+
+    def __init__(
+        self,
+        path: Path | None,
+        config: Config,
+        sample: Sample,
+        network: Autoencoder,
+        optimizer: torch.optim.Adam,
+        generator: torch.Generator,
+        batches: Order,
+        history: History,
+    ) -> None:
+        self._path = path
+        self._network, self._optimizer, self._generator = network, optimizer, generator
+        self._batches, self._history = batches, history
+        self._saved = time.monotonic()
+        self._run = ""
+        if path is not None:
+            inputs = hashlib.sha256(sample.inputs.numpy().data).hexdigest()
+            self._run = json.dumps({"config": config.card(), "inputs": inputs}, sort_keys=True)
+
+    def save(self, done: int, seconds: float | None = None) -> None:
+        """Write the state after `done` steps, if the last time is long enough ago."""
+        if self._path is None or time.monotonic() - self._saved < (SECONDS if seconds is None else seconds):
+            return
+        tensors = {f"network.{name}": value for name, value in self._network.state_dict().items()}
+        for number, state in self._optimizer.state_dict()["state"].items():
+            tensors |= {f"adam.{number}.{name}": value for name, value in state.items()}
+        tensors |= {f"losses.{name}": torch.tensor(v, dtype=torch.float64) for name, v in self._history.losses.items()}
+        tensors["health"] = torch.tensor(self._history.health, dtype=torch.float64)
+        tensors["generator"], tensors["order"] = self._generator.get_state(), self._batches.order.clone()
+        sibling = self._path.with_name(self._path.name + ".new")
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        save_file(
+            {name: value.contiguous() for name, value in tensors.items()},
+            sibling,
+            metadata={"run": self._run, "done": str(done)},
+        )
+        os.replace(sibling, self._path)
+        self._saved = time.monotonic()
+
+    def resume(self) -> int:
+        """Restore what the file holds, if there is one; returns the number of steps that are done."""
+        if self._path is None or not self._path.exists():
+            return 0
+        try:
+            with safe_open(self._path, framework="pt") as file:
+                said = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except SafetensorError as error:
+            raise InvalidInputError(f"expected {self._path} to be a checkpoint, got a damaged file: {error}") from None
+        if said.get("run") != self._run:
+            raise InvalidInputError(
+                f"expected {self._path} to be a checkpoint of this run, got one of other data or options; "
+                "give the options of the run that was stopped, or start afresh without --resume"
+            )
+        self._network.load_state_dict(_part(tensors, "network."))
+        state: dict[int, dict[str, Tensor]] = {}
+        for key, value in _part(tensors, "adam.").items():
+            number, name = key.split(".")
+            state.setdefault(int(number), {})[name] = value
+        self._optimizer.load_state_dict({**self._optimizer.state_dict(), "state": state})
+        self._generator.set_state(tensors["generator"])
+        self._batches.order = tensors["order"]
+        for name, value in _part(tensors, "losses.").items():
+            self._history.losses[name] = value.tolist()
+        self._history.health = [(int(step), entropy, distinct) for step, entropy, distinct in tensors["health"].tolist()]
+        return int(said["done"])
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
