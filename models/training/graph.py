@@ -35,7 +35,9 @@ def _by_clusters(points: Tensor, k: int, seed: int, track: Track) -> Tensor:
     home = torch.cat([_squared(block, centres).argmin(dim=1) for block in points.split(4096)])
     order = home.argsort(stable=True)
     ends = torch.bincount(home, minlength=len(centres)).cumsum(0)
-    members = [order[int(end - size) : int(end)] for end, size in zip(ends, ends.diff(prepend=ends.new_zeros(1)), strict=True)]
+    members = [
+        order[int(end - size) : int(end)] for end, size in zip(ends, ends.diff(prepend=ends.new_zeros(1)), strict=True)
+    ]
     probed = _squared(centres, centres).argsort(dim=1, stable=True)[:, :PROBES]
     found = torch.empty((len(points), k), dtype=torch.long)
     for number in track(range(len(centres))):

@@ -121,7 +121,9 @@ def test_default_objective_beats_itq_on_digits() -> None:
     features, labels = digits()
     data = split(features, labels, 0.2, 2000)
     hasher = hasher_of(data.base[:], Config())
-    table = {row.name: row for row in evaluate(Evaluation(data), {"hashing": hasher.logits, **baselines(data.base, 64)})}
+    table = {
+        row.name: row for row in evaluate(Evaluation(data), {"hashing": hasher.logits, **baselines(data.base, 64)})
+    }
     ours, itq = table["hashing"], table["PCA-ITQ"]
     assert ours.precision_at_10 > itq.precision_at_10
     assert ours.mean_average_precision > itq.mean_average_precision
