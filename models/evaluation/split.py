@@ -12,12 +12,17 @@ Labels = NDArray[np.str_] | None
 
 @dataclass(frozen=True)
 class Split:
-    """Base items to search among and queries to search with; labels are None where there are none."""
+    """Base items to search among and queries to search with; labels are None where there are none.
+
+    `base_numbers` and `query_numbers` (n,) say which item of the data each row is, counted from 0.
+    """
 
     base: Rows
     queries: NDArray[np.float32]
     base_labels: Labels
     query_labels: Labels
+    base_numbers: NDArray[np.intp]
+    query_numbers: NDArray[np.intp]
 
 
 def split(features: NDArray[np.float32], labels: Labels, share: float, most: int, seed: int = 0) -> Split:
@@ -31,5 +36,5 @@ def part(features: NDArray[np.float32], labels: Labels, held: NDArray[np.intp]) 
     rest = np.delete(np.arange(len(features)), held)
     base, queries = Selection(features, rest), np.asarray(features[held])
     if labels is None:
-        return Split(base, queries, None, None)
-    return Split(base, queries, labels[rest], labels[held])
+        return Split(base, queries, None, None, rest, held)
+    return Split(base, queries, labels[rest], labels[held], rest, held)
