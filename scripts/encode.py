@@ -10,7 +10,7 @@ from models.codes import pack
 from models.hasher import Hasher
 from models.versions import find_folder
 from scripts.console import run
-from scripts.datasets import open_dataset
+from scripts.datasets import DATA_DIR_HELP, DATA_HELP, open_dataset
 from scripts.rows import batches
 
 
@@ -18,10 +18,10 @@ def main() -> None:
     """Encode in the order of DATA, a batch at a time; the file appears when it is whole."""
     parser = argparse.ArgumentParser(prog="python -m scripts.encode", description=__doc__)
     parser.add_argument("hasher", metavar="HASHER", type=Path, help="hasher folder, or its path without the version")
-    parser.add_argument("data", metavar="DATA", help="digits, pydocs, fashion-mnist, .npz, .ndjson, .jsonl or a folder")
+    parser.add_argument("data", metavar="DATA", help=DATA_HELP)
     parser.add_argument("--out", type=Path, required=True, metavar="CODES.npy")
     parser.add_argument("--logits", action="store_true", help="write logits in place of codes")
-    parser.add_argument("--data-dir", type=Path, help="folder of the IDX files of fashion-mnist")
+    parser.add_argument("--data-dir", type=Path, help=DATA_DIR_HELP)
     arguments = parser.parse_args()
     hasher = Hasher.load(find_folder(arguments.hasher))
     data = open_dataset(arguments.data, arguments.data_dir)

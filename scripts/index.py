@@ -9,7 +9,7 @@ import orjson
 
 from models.errors import InvalidInputError
 from scripts.console import progress, run
-from scripts.datasets import open_dataset
+from scripts.datasets import DATA_DIR_HELP, DATA_HELP, open_dataset
 from scripts.datasets.ndjson import SUFFIXES
 from scripts.documents import in_json
 from service.client import Client, Rejected, ServiceError
@@ -22,13 +22,13 @@ UNKNOWN_COLLECTION = 404
 def main() -> None:
     """Create the collection where it is missing, send, and list what was rejected; exit code 1 if anything was."""
     parser = argparse.ArgumentParser(prog="python -m scripts.index", description=__doc__)
-    parser.add_argument("data", metavar="DATA", help="digits, pydocs, fashion-mnist, .npz, .ndjson, .jsonl or a folder")
+    parser.add_argument("data", metavar="DATA", help=DATA_HELP)
     parser.add_argument("--url", default="http://127.0.0.1:8000", help="of the service (default http://127.0.0.1:8000)")
     parser.add_argument("--collection", required=True, metavar="C")
     settings = parser.add_mutually_exclusive_group()
     settings.add_argument("--hasher", metavar="H", help="name, or name@version, to create the collection with")
     settings.add_argument("--bits", type=int, help="code length to create the collection with, if items bring codes")
-    parser.add_argument("--data-dir", type=Path, help="folder of the IDX files of fashion-mnist")
+    parser.add_argument("--data-dir", type=Path, help=DATA_DIR_HELP)
     arguments = parser.parse_args()
     size, lines = open_lines(arguments.data, arguments.data_dir)
     with Client(arguments.url) as client:

@@ -1,5 +1,6 @@
 """Datasets through features: all rows at once for training, in batches of constant size for encoding."""
 
+import zlib
 from collections.abc import Iterator
 
 import numpy as np
@@ -7,14 +8,24 @@ from numpy.typing import NDArray
 
 from models.errors import InvalidInputError
 from models.features import Features
-from scripts.console import track
-from scripts.datasets import Dataset
+from models.features.vector import VectorFeatures
+from models.rows import blocks
+from scripts.console import progress, track
+from scripts.datasets import Dataset, Item
 
 BATCH = 256
 
 
 def read_rows(data: Dataset, features: Features) -> tuple[NDArray[np.float32], NDArray[np.str_] | None]:
-    """Features (n, d) float32 and labels (n,), None where not every item has one; raises at the first bad item."""
+    """Features (n, d) float32 and labels (n,), None where not every item has one; raises at the first bad item.
+
+    Where the rows are the dataset's own array already (float32 vectors that are taken as they are), it is that array,
+    checked a block at a time: mapped from a file, it may be larger than memory, is read-only, and inside an .npz seldom
+    lies at a multiple of four bytes. All other rows are held in memory.
+    """
+    if data.array is not None and _same(data.array, features):
+        _check(data, data.array, features)
+        return data.array, data.labels
     labels: list[str | None] = []
     rows = np.empty((data.size, features.dimension), np.float32)
     place = 0
@@ -32,13 +43,41 @@ def batches(data: Dataset, features: Features) -> Iterator[tuple[NDArray[np.floa
         raise InvalidInputError(f"expected {features.modality} items, got {data.modality} items from {data.name}")
     rows, labels = [], []
     for item in track(data.walk(), "reading", data.size):
-        try:
-            rows.append(features.row(item.document))
-        except InvalidInputError as error:
-            raise InvalidInputError(f"item {item.id!r} of {data.name}: {error}") from None
+        rows.append(_row(data, item, features))
         labels.append(item.label)
         if len(rows) == BATCH:
             yield np.stack(rows), labels
             rows, labels = [], []
     if rows:
         yield np.stack(rows), labels
+
+
+def _same(array: NDArray[np.generic], features: Features) -> bool:
+    """Whether the features of each row of an array are the row itself."""
+    unscaled = isinstance(features, VectorFeatures) and features.scale == "none"
+    return unscaled and array.dtype == np.float32 and array.shape[1:] == (features.dimension,)
+
+
+def _check(data: Dataset, array: NDArray[np.float32], features: Features) -> None:
+    """Every number is finite, and all bytes together give the file's checksum, where it has one."""
+    crc = data.checksum.before if data.checksum is not None else 0
+    done = 0
+    with progress("reading", data.size) as advance:
+        for block in blocks(array):
+            if data.checksum is not None:
+                crc = zlib.crc32(block.data, crc)
+            finite = np.isfinite(block).all(axis=1)
+            if not finite.all():
+                place = int(np.argmin(finite))
+                _row(data, Item(str(done + place), block[place]), features)
+            done += len(block)
+            advance(len(block))
+    if data.checksum is not None and crc != data.checksum.whole:
+        raise InvalidInputError(f"{data.name} is damaged: Bad CRC-32 {crc:#010x}, expected {data.checksum.whole:#010x}")
+
+
+def _row(data: Dataset, item: Item, features: Features) -> NDArray[np.float32]:
+    try:
+        return features.row(item.document)
+    except InvalidInputError as error:
+        raise InvalidInputError(f"item {item.id!r} of {data.name}: {error}") from None

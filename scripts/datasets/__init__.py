@@ -3,33 +3,36 @@
 from pathlib import Path
 
 from models.errors import InvalidInputError
-from scripts.datasets import digits, fashion_mnist, image_folder, ndjson, npz, pydocs
+from scripts.datasets import digits, fashion_mnist, glove, image_folder, ndjson, npy, npz, pydocs, wordnet
 from scripts.datasets.dataset import Dataset, Item
 
-__all__ = ["Dataset", "Item", "open_dataset"]
+__all__ = ["DATA_DIR_HELP", "DATA_HELP", "Dataset", "Item", "open_dataset"]
 
-NAMES = ("digits", "pydocs", "fashion-mnist")
+NAMES = ("digits", "pydocs", "wordnet", "fashion-mnist", "glove")
+DATA_HELP = f"{', '.join(NAMES)}, an .npz, .npy, .ndjson or .jsonl file, or a folder of images"
+DATA_DIR_HELP = "folder of the files of wordnet, fashion-mnist or glove, if not where their packages put them"
 
 
 def open_dataset(data: str, data_dir: Path | None = None) -> Dataset:
-    """The dataset meant by DATA: a name, an .npz, an .ndjson or .jsonl, or a folder of images.
-
-    `data_dir` is where fashion-mnist's files lie, if not where Debian's package puts them.
-    """
+    """The dataset meant by DATA, which is as DATA_HELP says; `data_dir` is as DATA_DIR_HELP says."""
     match data:
         case "digits":
             return digits.load()
         case "pydocs":
             return pydocs.load()
+        case "wordnet":
+            return wordnet.load(data_dir or wordnet.DEBIAN_FOLDER)
         case "fashion-mnist":
             return fashion_mnist.load(data_dir or fashion_mnist.DEBIAN_FOLDER)
+        case "glove":
+            return glove.load(data_dir)
     path = Path(data)
     if path.is_dir():
         return image_folder.load(path)
     if path.is_file() and path.suffix == ".npz":
         return npz.load(path)
+    if path.is_file() and path.suffix == ".npy":
+        return npy.load(path)
     if path.is_file() and path.suffix in ndjson.SUFFIXES:
         return ndjson.load(path)
-    raise InvalidInputError(
-        f"expected DATA to be {', '.join(NAMES)}, an .npz, .ndjson or .jsonl file or a folder of images, got {data!r}"
-    )
+    raise InvalidInputError(f"expected DATA to be {DATA_HELP}, got {data!r}")

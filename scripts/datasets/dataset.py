@@ -4,6 +4,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from models.features import Document
 
 
@@ -18,10 +21,27 @@ class Item:
 
 
 @dataclass(frozen=True)
+class Checksum:
+    """CRC-32 of an array as its file gives it: `before`, of the bytes that precede the rows, and `whole`, with them."""
+
+    before: int
+    whole: int
+
+
+@dataclass(frozen=True)
 class Dataset:
-    """Items in a fixed order. `walk` starts afresh each time and holds few items in memory where it can."""
+    """Items in a fixed order. `walk` starts afresh each time and holds few items in memory where it can.
+
+    The last `test` items are the data set's own test part. Where the documents lie in one `array` (n, ...), mostly
+    mapped from a file and read-only, item i is its row i, with the number i as its id; `labels` (n,) are those of
+    its rows, None where there are none, and `checksum` is what its bytes have to give, where the file says.
+    """
 
     name: str
     modality: str
     size: int
     walk: Callable[[], Iterator[Item]]
+    test: int = 0
+    array: NDArray[Any] | None = None
+    labels: NDArray[np.str_] | None = None
+    checksum: Checksum | None = None

@@ -23,7 +23,8 @@ def load(folder: Path) -> Dataset:
             for number, (image, label) in enumerate(zip(images, labels, strict=True)):
                 yield Item(f"{part}-{number:05d}", image, str(label), {"label": str(label)})
 
-    return Dataset("fashion-mnist", "image", sum(len(images) for images, _, _ in parts), walk)
+    train, test = (len(images) for images, _, _ in parts)
+    return Dataset("fashion-mnist", "image", train + test, walk, test=test)
 
 
 def read_idx(folder: Path, name: str) -> NDArray[np.uint8]:
