@@ -24,6 +24,8 @@ class Config:
     """Passes over the items; None for as many as make 800 steps, at least one."""
     hidden: int = 512
     """Units of the residual branches; 0 for a linear encoder and decoder."""
+    tied: bool = False
+    """Whether the decoder shares the encoder's weights, transposed; its biases are its own."""
     start: str = "pca-itq"
     """Where the linear maps start: `pca-itq`, or `random` to see what that is worth."""
     components: int = 256
@@ -34,6 +36,7 @@ class Config:
     """Neighbours of each item in the graph that batches are drawn from."""
     seeds_a_batch: int = 64
     neighbours_a_seed: int = 7
+    """Neighbours that come into the batch with each seed; 0 for plain batches, which need no graph."""
     learning_rate: float = 2e-3
     seed: int = 0
     device: str = "auto"
@@ -56,6 +59,13 @@ class Config:
         if self.hidden < 0 or not 0 <= self.seed < 2**63:
             raise InvalidInputError(
                 f"expected 0 or more hidden units and a seed from 0 to 2^63 - 1, got {self.hidden} and {self.seed}"
+            )
+        if self.neighbours_a_seed < 0:
+            raise InvalidInputError(f"expected neighbours_a_seed of 0 or more, got {self.neighbours_a_seed}")
+        if self.tied and self.hidden and self.resolved().weights.get("prediction"):
+            raise InvalidInputError(
+                "expected 0 hidden units for a tied decoder that is to predict sparse codes, which must be linear, "
+                f"got {self.hidden}"
             )
         if bad := [name for name, weight in self.weights.items() if not math.isfinite(weight)]:
             raise InvalidInputError(f"expected finite weights, got {self.weights[bad[0]]} for {bad[0]}")

@@ -10,10 +10,11 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor
 
 from models.itq import Matrix
 from models.training.inputs import Projection
-from models.training.network import Autoencoder, ResidualMap
+from models.training.network import Autoencoder, Map
 
 OPSET = 21
 
@@ -49,15 +50,17 @@ def export_decoder(network: Autoencoder, projection: Projection) -> bytes:
     return _graph("decoder", folded)
 
 
-def _read(layer: ResidualMap) -> Dense:
-    weight, bias = _array(layer.linear.weight).T, _array(layer.linear.bias)
-    if layer.hidden is None or layer.back is None:
+def _read(layer: Map) -> Dense:
+    parts = layer.parts()
+    weight, bias = _array(parts.weight).T, _array(parts.bias)
+    if parts.branch is None:
         return Dense(weight, bias)
-    return Dense(weight, bias, _array(layer.hidden.weight).T, _array(layer.hidden.bias), _array(layer.back.weight).T)
+    return Dense(weight, bias, _array(parts.branch.into).T, _array(parts.branch.bias), _array(parts.branch.back).T)
 
 
-def _array(parameter: object) -> NDArray[np.float64]:
-    return parameter.detach().cpu().double().numpy()  # type: ignore[attr-defined,no-any-return]
+def _array(tensor: Tensor) -> NDArray[np.float64]:
+    array: NDArray[np.float64] = tensor.detach().cpu().double().numpy()
+    return array
 
 
 def _graph(name: str, dense: Dense) -> bytes:

@@ -46,11 +46,12 @@ def fit(
     generator = torch.Generator().manual_seed(config.seed)
 
     inputs = sample.inputs
-    network = Autoencoder(inputs.shape[1], config.bits, config.hidden, config.seed)
+    network = Autoencoder(inputs.shape[1], config.bits, config.hidden, config.seed, config.tied)
     if config.start == "pca-itq":
         start_at_itq(network, inputs, config.seed)
-    batches = Batches(sample.graph, config.seeds_a_batch, config.neighbours_a_seed, generator)
-    data = Data(inputs, sample.graph, network, lambda: next(batches), generator)
+    graph = sample.graph if config.neighbours_a_seed else torch.empty((len(inputs), 0), dtype=torch.long)
+    batches = Batches(graph, config.seeds_a_batch, config.neighbours_a_seed, generator)
+    data = Data(inputs, lambda: sample.graph, network, lambda: next(batches), generator)
     terms = {name: TERMS[name](data) for name in weights}
 
     network.to(device)

@@ -1,7 +1,13 @@
-"""The autoencoder: two linear maps that start at PCA-ITQ, each with a residual branch that starts at zero."""
+"""The autoencoder: two linear maps that start at PCA-ITQ, each with a residual branch that starts at zero.
+
+The decoder has weights of its own or, tied, those of the encoder transposed (Vincent et al., JMLR 2010, section 2.2).
+"""
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from models.itq import fit_itq
 
@@ -10,8 +16,34 @@ START_SPREAD = 2.0
 RIDGE = 1e-3
 
 
+@dataclass(frozen=True)
+class Branch:
+    """`U relu(V x + c)`: `into` V is (hidden, inputs), `bias` c (hidden,), `back` U (outputs, hidden)."""
+
+    into: Tensor
+    bias: Tensor
+    back: Tensor
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The weights of a map `W x + b + U relu(V x + c)`: `weight` W is (outputs, inputs), `bias` b (outputs,)."""
+
+    weight: Tensor
+    bias: Tensor
+    branch: Branch | None
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """(n, inputs) -> (n, outputs)."""
+        outputs = functional.linear(inputs, self.weight, self.bias)
+        if self.branch is None:
+            return outputs
+        hidden = torch.relu(functional.linear(inputs, self.branch.into, self.branch.bias))
+        return outputs + functional.linear(hidden, self.branch.back)
+
+
 class ResidualMap(nn.Module):
-    """`x W + b + relu(x V + c) U`: linear at the start, because U is zero then; without hidden units, for good."""
+    """`W x + b + U relu(V x + c)`: linear at the start, because U is zero then; without hidden units, for good."""
 
     def __init__(self, inputs: int, hidden: int, outputs: int) -> None:
         super().__init__()
@@ -21,23 +53,53 @@ class ResidualMap(nn.Module):
         if self.back is not None:
             nn.init.zeros_(self.back.weight)
 
+    def parts(self) -> Parts:
+        """The weights as they are now."""
+        if self.hidden is None or self.back is None:
+            return Parts(self.linear.weight, self.linear.bias, None)
+        return Parts(
+            self.linear.weight, self.linear.bias, Branch(self.hidden.weight, self.hidden.bias, self.back.weight)
+        )
+
     def forward(self, inputs: Tensor) -> Tensor:
         """(n, inputs) -> (n, outputs)."""
-        outputs: Tensor = self.linear(inputs)
-        if self.hidden is not None and self.back is not None:
-            outputs = outputs + self.back(torch.relu(self.hidden(inputs)))
-        return outputs
+        return self.parts()(inputs)
+
+
+class TransposedMap(nn.Module):
+    """`W' h + b' + V' relu(U' h + d)`: another map's weights transposed, with biases of its own that start at zero."""
+
+    def __init__(self, other: ResidualMap) -> None:
+        super().__init__()
+        # Not as a submodule: the other's weights would be listed and saved twice.
+        self._other = (other,)
+        self.bias = nn.Parameter(torch.zeros(other.linear.in_features))
+        self.hidden_bias = nn.Parameter(torch.zeros(other.hidden.out_features)) if other.hidden is not None else None
+
+    def parts(self) -> Parts:
+        """The weights as they are now."""
+        other = self._other[0].parts()
+        if other.branch is None or self.hidden_bias is None:
+            return Parts(other.weight.T, self.bias, None)
+        return Parts(other.weight.T, self.bias, Branch(other.branch.back.T, self.hidden_bias, other.branch.into.T))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """(n, outputs of the other map) -> (n, inputs of the other map)."""
+        return self.parts()(inputs)
+
+
+Map = ResidualMap | TransposedMap
 
 
 class Autoencoder(nn.Module):
     """Inputs (n, d) -> logits (n, bits) -> code layer -> inputs (n, d)."""
 
-    def __init__(self, dimension: int, bits: int, hidden: int, seed: int) -> None:
+    def __init__(self, dimension: int, bits: int, hidden: int, seed: int, tied: bool = False) -> None:
         super().__init__()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.encoder = ResidualMap(dimension, hidden, bits)
-            self.decoder = ResidualMap(bits, hidden, dimension)
+            self.decoder: Map = TransposedMap(self.encoder) if tied else ResidualMap(bits, hidden, dimension)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """The reconstruction of inputs (n, d) through the code itself."""
@@ -60,17 +122,27 @@ def binary_code(logits: Tensor) -> Tensor:
 def start_at_itq(network: Autoencoder, inputs: Tensor, seed: int) -> None:
     """Make the network's codes those of PCA-ITQ on inputs (n, d), and its decoder the least squares from them.
 
-    A random start needs many more steps to be as good, and on text stays behind (docs/decisions/0006).
+    A tied decoder has but the encoder's scale to choose. A random start needs many more steps to be as good, and on
+    text stays behind (docs/decisions/0006).
     """
-    bits = network.encoder.linear.out_features
-    itq = fit_itq(inputs.numpy(), bits, seed)
+    encoder, decoder = network.encoder, network.decoder
+    itq = fit_itq(inputs.numpy(), encoder.linear.out_features, seed)
     projection = torch.from_numpy(itq.projection).float()
     mean = torch.from_numpy(itq.mean).float()
     with torch.no_grad():
-        scale = START_SPREAD / ((inputs - mean) @ projection).std(dim=0).mean().clamp_min(1e-12)
-        network.encoder.linear.weight.copy_((projection * scale).T)
-        network.encoder.linear.bias.copy_(-(mean @ projection) * scale)
-        codes = binary_code(network.encoder.linear(inputs))
-        gram = codes.T @ codes + RIDGE * len(codes) * torch.eye(bits)
-        network.decoder.linear.weight.copy_(torch.linalg.solve(gram, codes.T @ inputs).T)
-        network.decoder.linear.bias.zero_()
+        logits = (inputs - mean) @ projection
+        if isinstance(decoder, TransposedMap):
+            # min over s of |x - s P c|^2, c being the codes of the encoder s P'.
+            rebuilt = binary_code(logits) @ projection.T
+            scale = ((inputs - mean) * rebuilt).sum() / rebuilt.square().sum().clamp_min(1e-12)
+        else:
+            scale = START_SPREAD / logits.std(dim=0).mean().clamp_min(1e-12)
+        encoder.linear.weight.copy_((projection * scale).T)
+        encoder.linear.bias.copy_(-(mean @ projection) * scale)
+        if isinstance(decoder, TransposedMap):
+            decoder.bias.copy_(mean)
+            return
+        codes = binary_code(encoder.linear(inputs))
+        gram = codes.T @ codes + RIDGE * len(codes) * torch.eye(codes.shape[1])
+        decoder.linear.weight.copy_(torch.linalg.solve(gram, codes.T @ inputs).T)
+        decoder.linear.bias.zero_()

@@ -5,7 +5,7 @@ encoder gets Hutchinson's unbiased estimate `E |v' J|^2 = |J|_F^2` with random s
 """
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.training.terms.step import Data, Step
 
@@ -20,13 +20,13 @@ class Contraction:
     def __call__(self, step: Step) -> Tensor:
         """Scalar; the inputs of the step must require gradients where the encoder is deep."""
         if self._closed_form:
-            return closed_form(step.activations, step.network.encoder.linear)
+            return closed_form(step.activations, step.network.encoder.linear.weight)
         signs = torch.randint(0, 2, step.logits.shape, generator=self._generator).to(step.logits) * 2 - 1
         (gradient,) = torch.autograd.grad((step.activations * signs).sum(), step.inputs, create_graph=True)
         return gradient.square().sum(dim=1).mean()
 
 
-def closed_form(activations: Tensor, layer: nn.Linear) -> Tensor:
-    """`mean over items of sum_j (h_j (1 - h_j))^2 |W_j|^2` for h = sigmoid(W x + b)."""
+def closed_form(activations: Tensor, weight: Tensor) -> Tensor:
+    """`mean over items of sum_j (h_j (1 - h_j))^2 |W_j|^2` for h = sigmoid(W x + b), W being (bits, r)."""
     slope = (activations * (1 - activations)).square()
-    return (slope @ layer.weight.square().sum(dim=1)).mean()
+    return (slope @ weight.square().sum(dim=1)).mean()

@@ -18,7 +18,7 @@ class Prediction:
     """`min over h of |x - g(h)|^2 + lambda |h|_1 + gamma |h - f(x)|^2`, a mean over the items, divided by dim(x).
 
     h is found by FISTA and then held, which gives the gradient at the minimum (envelope theorem). g is the decoder's
-    linear map: its residual branch stays at zero.
+    linear map: its residual branch stays at zero, and where it shares the encoder's weights there may be none.
     """
 
     def __init__(self, data: Data) -> None:
@@ -26,7 +26,7 @@ class Prediction:
 
     def __call__(self, step: Step) -> Tensor:
         """Scalar."""
-        layer, predicted = step.network.decoder.linear, step.activations
+        layer, predicted = step.network.decoder.parts(), step.activations
         # The decoder sees 2 h - 1: W (2 h - 1) + b = 2 W h + (b - W 1).
         dictionary, offset = 2 * layer.weight, layer.bias - layer.weight.sum(dim=1)
         target = step.clean - offset

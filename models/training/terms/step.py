@@ -11,13 +11,18 @@ from models.training.network import Autoencoder, sigmoid_code
 
 @dataclass(frozen=True)
 class Data:
-    """All that is trained on: `inputs` (n, r), `graph` (n, k) rows of nearest neighbours, and how batches come."""
+    """All that is trained on: `inputs` (n, r), how their neighbour graph is found, and how batches come."""
 
     inputs: Tensor
-    graph: Tensor
+    find_graph: Callable[[], Tensor]
     network: Autoencoder
     sample_batch: Callable[[], Tensor]
     generator: torch.Generator
+
+    @property
+    def graph(self) -> Tensor:
+        """Rows (n, k) of nearest neighbours; most terms need none, and it takes long to find."""
+        return self.find_graph()
 
 
 @dataclass(frozen=True)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -41,16 +43,18 @@ def hasher_of(features: np.ndarray, config: Config) -> Hasher:
     return Hasher(card, ImageFeatures(8, 8), encoder, export_decoder(trained.network, trained.projection))
 
 
-def test_training_starts_at_itq() -> None:
+@pytest.mark.parametrize("tied", [False, True])
+def test_training_starts_at_itq(tied: bool) -> None:
     features, _ = digits()
-    hasher = hasher_of(features, Config(epochs=0, bits=32))
+    hasher = hasher_of(features, Config(epochs=0, bits=32, tied=tied))
     projected = fit_projection(features, 256).forward(features)
     assert np.array_equal(pack(hasher.logits(features)), pack(fit_itq(projected, 32).logits(projected)))
 
 
-def test_exported_graphs_equal_the_network() -> None:
+@pytest.mark.parametrize(("hidden", "tied"), [(512, False), (0, False), (512, True), (0, True)])
+def test_exported_graphs_equal_the_network(hidden: int, tied: bool) -> None:
     features, _ = digits()
-    trained = train(features, Config(epochs=2, bits=16))
+    trained = train(features, Config(epochs=2, bits=16, hidden=hidden, tied=tied))
     card = {"name": "t", "version": 1, "bits": 16}
     encoder, decoder = (export(trained.network, trained.projection) for export in (export_encoder, export_decoder))
     hasher = Hasher(card, ImageFeatures(8, 8), encoder, decoder)
@@ -87,14 +91,17 @@ def test_every_objective_lowers_its_own_loss(objective: str) -> None:
 
 
 def test_more_weight_more_effect() -> None:
-    features, _ = digits()
+    sample = draw_sample(digits()[0], plain := Config(neighbours_a_seed=0, hidden=64, epochs=8))
     for objective, term, weight in (
         ("sparse", "sparsity", 0.1),
         ("sparse-gaussian", "gaussian_sparsity", 0.1),
         ("contractive", "contraction", 1.0),
+        ("contractive", "hessian", 10.0),
+        ("undercomplete", "weight_decay", 1e-3),
     ):
-        weak = train(features, Config(objective=objective, epochs=8, weights={term: 1e-9}))
-        strong = train(features, Config(objective=objective, epochs=8, weights={term: weight}))
+        weak, strong = (
+            fit(sample, replace(plain, objective=objective, weights={term: share * weight})) for share in (1e-8, 1)
+        )
         assert strong.history.final_losses()[term] < 0.8 * weak.history.final_losses()[term]
 
 

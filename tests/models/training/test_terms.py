@@ -4,8 +4,11 @@ import torch
 
 from models.training.corruption import Corruption
 from models.training.network import Autoencoder, binary_code, sigmoid_code
+from models.training.terms import hessian
 from models.training.terms.balance import Balance, Decorrelation
 from models.training.terms.contraction import Contraction, closed_form
+from models.training.terms.decay import WeightDecay
+from models.training.terms.hessian import NOISE, Hessian
 from models.training.terms.neighbourhood import beta_for_perplexity, smooth
 from models.training.terms.reconstruction import Reconstruction
 from models.training.terms.sparsity import GaussianSparsity, Sparsity
@@ -20,40 +23,79 @@ def step_of(network: Autoencoder, inputs: torch.Tensor) -> Step:
 def data_of(network: Autoencoder, inputs: torch.Tensor) -> Data:
     generator = torch.Generator().manual_seed(0)
     graph = torch.zeros((len(inputs), 1), dtype=torch.long)
-    return Data(inputs, graph, network, lambda: torch.arange(len(inputs)), generator)
+    return Data(inputs, lambda: graph, network, lambda: torch.arange(len(inputs)), generator)
 
 
-def random_network(hidden: int) -> Autoencoder:
+def random_network(hidden: int, tied: bool = False) -> Autoencoder:
     torch.manual_seed(0)
-    network = Autoencoder(6, 8, hidden, seed=0)
+    network = Autoencoder(6, 8, hidden, seed=0, tied=tied)
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter, std=0.5)
     return network
 
 
-def frobenius_by_autograd(network: Autoencoder, inputs: torch.Tensor) -> float:
+def jacobians_by_autograd(network: Autoencoder, inputs: torch.Tensor) -> torch.Tensor:
     jacobians = [
         torch.autograd.functional.jacobian(lambda x: torch.sigmoid(network.encoder(x[None]))[0], row) for row in inputs
     ]
-    return float(torch.stack(jacobians).square().sum(dim=(1, 2)).mean())
+    return torch.stack(jacobians)
 
 
-def test_closed_form_of_contraction_equals_autograd() -> None:
-    network, inputs = random_network(0), torch.randn(5, 6)
+def frobenius_by_autograd(network: Autoencoder, inputs: torch.Tensor) -> float:
+    return float(jacobians_by_autograd(network, inputs).square().sum(dim=(1, 2)).mean())
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_closed_form_of_contraction_equals_autograd(tied: bool) -> None:
+    network, inputs = random_network(0, tied), torch.randn(5, 6)
     expected = frobenius_by_autograd(network, inputs)
-    value = closed_form(torch.sigmoid(network.encoder(inputs)), network.encoder.linear)
+    value = closed_form(torch.sigmoid(network.encoder(inputs)), network.encoder.linear.weight)
     assert float(value.detach()) == pytest.approx(expected, rel=1e-5)
     assert float(Contraction(data_of(network, inputs))(step_of(network, inputs)).detach()) == pytest.approx(
         expected, rel=1e-5
     )
 
 
-def test_estimate_of_contraction_is_unbiased_for_a_deep_encoder() -> None:
-    network, inputs = random_network(16), torch.randn(5, 6).requires_grad_()
+@pytest.mark.parametrize("tied", [False, True])
+def test_estimate_of_contraction_is_unbiased_for_a_deep_encoder(tied: bool) -> None:
+    network, inputs = random_network(16, tied), torch.randn(5, 6).requires_grad_()
     term = Contraction(data_of(network, inputs))
     draws = [float(term(step_of(network, inputs)).detach()) for _ in range(2000)]
     error = np.std(draws) / np.sqrt(len(draws))
     assert np.mean(draws) == pytest.approx(frobenius_by_autograd(network, inputs.detach()), abs=4 * error)
+
+
+@pytest.mark.parametrize("hidden", [0, 16])
+def test_hessian_is_the_change_of_autograd_s_jacobian(hidden: int) -> None:
+    network, inputs = random_network(hidden), torch.randn(4, 6)
+    term = Hessian(data_of(network, inputs))
+    draws = [float(term(step_of(network, inputs)).detach()) for _ in range(1500)]
+    noise = NOISE * torch.randn(300, *inputs.shape, generator=torch.Generator().manual_seed(1))
+    here = jacobians_by_autograd(network, inputs)
+    changes = [
+        float((jacobians_by_autograd(network, inputs + e) - here).square().sum(dim=(1, 2)).mean()) for e in noise
+    ]
+    error = np.hypot(np.std(draws) / np.sqrt(len(draws)), np.std(changes) / np.sqrt(len(changes)))
+    assert np.mean(draws) == pytest.approx(np.mean(changes), abs=4 * error)
+
+
+def test_closed_form_of_hessian_equals_autograd() -> None:
+    network, inputs, noise = random_network(0), torch.randn(5, 6), torch.randn(5, 6)
+    here, there = (torch.sigmoid(network.encoder(x)) for x in (inputs, inputs + noise))
+    change = jacobians_by_autograd(network, inputs) - jacobians_by_autograd(network, inputs + noise)
+    value = hessian.closed_form(here, there, network.encoder.linear.weight)
+    assert float(value.detach()) == pytest.approx(float(change.square().sum(dim=(1, 2)).mean()), rel=1e-4)
+
+
+@pytest.mark.parametrize(("tied", "count"), [(True, 1), (False, 2)])
+def test_weight_decay_counts_matrices_and_not_biases(tied: bool, count: int) -> None:
+    network = Autoencoder(6, 8, 0, seed=0, tied=tied)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.fill_(2.0)
+    inputs = torch.randn(5, 6)
+    value = WeightDecay(data_of(network, inputs))(step_of(network, inputs))
+    assert float(value.detach()) == 4 * 6 * 8 * count
 
 
 def test_simple_terms_by_hand() -> None:
