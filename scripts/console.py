@@ -72,11 +72,18 @@ class _Rate(ProgressColumn):
         return Text("" if speed is None else f"{speed:,.0f}/s" if speed >= 10 else f"{speed:.1f}/s")
 
 
+HEADINGS = ("", "P@10", "P@100", "mAP@1000", "R 10@10", "R 10@100", "asymmetric", "rescored", "entropy", "distinct")
+
+
+def quality_cells(quality: Quality) -> tuple[str, ...]:
+    """One row of the quality table under `HEADINGS`; a dash where a figure has no meaning."""
+    values = (getattr(quality, field.name) for field in fields(quality))
+    return tuple("-" if v is None else v if isinstance(v, str) else f"{v:.4f}" for v in values)
+
+
 def print_quality(table: list[Quality]) -> None:
-    """The quality table, one row a method; a dash where a figure has no meaning."""
-    headings = ("", "P@10", "P@100", "mAP@1000", "R 10@10", "R 10@100", "asymmetric", "rescored", "entropy", "distinct")
-    shown = Table(*headings)
+    """The quality table, one row a method."""
+    shown = Table(*HEADINGS)
     for quality in table:
-        values = (getattr(quality, field.name) for field in fields(quality))
-        shown.add_row(*("-" if v is None else v if isinstance(v, str) else f"{v:.4f}" for v in values))
+        shown.add_row(*quality_cells(quality))
     Console(width=130).print(shown)
