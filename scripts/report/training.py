@@ -6,13 +6,15 @@ from scripts.report.measures import smoothed
 from scripts.report.parts import Picture, Section, Table, plain
 
 WINDOWS = 15
-TERMS = {
+MEANINGS = {
     "total": "The weighted sum of all terms, which training lowers.",
     "reconstruction": "Squared error of what the decoder makes of the code; inputs have a mean square of 1.",
     "sparsity": "Mean activation of the units; lower means fewer are on.",
     "gaussian_sparsity": "Mean squared activation of the units; lower means weaker ones.",
     "prediction": "How far the encoder is from the sparse code that inference finds, and that code from the item.",
     "contraction": "How strongly the units react to small changes of an item; lower is steadier.",
+    "hessian": "How much that reaction changes from an item to its surroundings; lower is smoother.",
+    "weight_decay": "The size of the encoder's weights; lower is smaller.",
     "similarity": "How far the order of neighbours by code is from that by features.",
     "smoothed_similarity": "How far the codes are from drawing whole clusters together.",
     "balance": "How far the bits are from being on half of the time; 0 is ideal.",
@@ -26,9 +28,7 @@ def training_section(history: History) -> Section:
     for name, values in history.losses.items():
         if values:
             line = smoothed(values, max(5, len(values) // WINDOWS))
-            caption = (
-                f"{TERMS.get(name, 'A term of the loss.')} Good: it falls or holds its level, and is flat at the end."
-            )
+            caption = f"{MEANINGS[name]} Good: it falls or holds its level, and ends flat."
             title = f"Loss: {plain(name.replace('_', ' '))}"
             parts.append(Picture(f"loss-{name}.png", title, caption, figures.curve(values, line, "loss")))
     if history.health:

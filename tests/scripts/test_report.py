@@ -21,6 +21,7 @@ from models.features.text import TextFeatures
 from models.features.vector import VectorFeatures
 from models.training.config import Config
 from models.training.sample import draw_sample
+from models.training.terms import TERMS
 from scripts.console import HEADINGS, quality_cells
 from scripts.datasets import Dataset, Item, open_dataset
 from scripts.report import Material, check_folder, write_report
@@ -37,7 +38,9 @@ from scripts.report.measures import (
 )
 from scripts.report.neighbours import neighbours_section
 from scripts.report.parts import Table, plain
+from scripts.report.pictures import direction_tile, grid, item_tile
 from scripts.report.tangents import feature_directions
+from scripts.report.training import MEANINGS
 from scripts.rows import read_rows
 from scripts.training import make_hasher
 
@@ -280,6 +283,26 @@ def test_tangent_directions_are_where_logits_move_most(digits: Material) -> None
     for direction, value in zip(directions[0], values[0], strict=True):
         moved = (units(row + step * direction) - units(row - step * direction)) / (2 * step * scale)
         assert np.linalg.norm(moved) == pytest.approx(value, rel=0.05)
+
+
+def test_coloured_images_and_labels_of_any_script_are_drawn() -> None:
+    features = ImageFeatures(3, 2, "RGB")
+    direction = np.zeros(18)
+    direction[:3], direction[9:11] = -0.9, 0.3
+    tile = direction_tile(features, direction, plain(HOSTILE))
+    red, blue, white = tile.pixels[0, 0], tile.pixels[1, 0], tile.pixels[0, 1]
+    assert tile.pixels.shape == (2, 3, 3)
+    assert red[0] > 3 * red[2]
+    assert blue[2] > blue[0]
+    assert white.min() > 0.9
+    row = np.tile(np.array([1, 0, 0], np.float32), 6)
+    png = grid([[item_tile(features, row, plain(HOSTILE), right=False), tile]])
+    counts = Image.open(io.BytesIO(png)).convert("RGB").getcolors(10**7)
+    assert max(counts, key=lambda pair: pair[0] if pair[1] != (255, 255, 255) else 0)[1] == (255, 0, 0)
+
+
+def test_every_loss_has_a_meaning() -> None:
+    assert set(MEANINGS) == {"total", *TERMS}
 
 
 def test_lengths_skip_what_has_no_value() -> None:
