@@ -69,4 +69,6 @@ def _draw_tile(axes: Axes, tile: Tile, left: float, top: float) -> None:
     frame = Rectangle((left, bottom), width * scale, height * scale, fill=False, edgecolor=colour,
                       linewidth=0.8 if tile.right is None else 2.2)  # fmt: skip
     axes.add_patch(frame)
-    axes.text((left + right) / 2, top + 0.04, tile.words, ha="center", va="bottom", fontsize=TEXT_SIZE)
+    words = axes.text((left + right) / 2, top + 0.04, tile.words, ha="center", va="bottom", fontsize=TEXT_SIZE)
+    # Long words may be cut off, but must not squeeze the images.
+    words.set_in_layout(False)
