@@ -32,12 +32,17 @@ Rows = NDArray[np.float32] | Selection
 def blocks(rows: Rows, size: int = BLOCK) -> Iterator[NDArray[np.float32]]:
     """The rows in their order, (at most `size`, d) at a time."""
     for start in range(0, len(rows), size):
-        yield np.asarray(rows[start : start + size])
+        yield _whole(rows[start : start + size])
 
 
 def draw(rows: Rows, most: int, seed: int) -> NDArray[np.float32]:
     """All rows, or `most` of them drawn at random, in their order."""
     if len(rows) <= most:
-        return np.asarray(rows[:])
+        return _whole(rows[:])
     chosen = np.random.default_rng(seed).choice(len(rows), most, replace=False)
-    return np.asarray(rows[np.sort(chosen)])
+    return rows[np.sort(chosen)]
+
+
+def _whole(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The same rows as C and PyTorch want them: rows mapped from a file are read-only and may lie at odd addresses."""
+    return np.require(rows, requirements=["C", "A", "W"])

@@ -41,8 +41,8 @@ def run(command: Callable[[], None]) -> None:
 
 
 @contextmanager
-def progress(description: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    """A progress bar with rate and time left; call what it gives with the number of items that are done more."""
+def progress(description: str, total: int | None, status: Callable[[], str] = str) -> Iterator[Callable[[int], None]]:
+    """A progress bar with rate, time left and `status()`; call what it gives with the number of items done more."""
     columns = (
         TextColumn("{task.description:12}"),
         BarColumn(),
@@ -50,17 +50,20 @@ def progress(description: str, total: int | None) -> Iterator[Callable[[int], No
         _Rate(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
+        TextColumn("{task.fields[status]}"),
     )
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(description, total=total)
-        yield lambda number: bar.advance(task, number)
+        task = bar.add_task(description, total=total, status="")
+        yield lambda number: bar.update(task, advance=number, status=status())
 
 
-def track(values: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
+def track(
+    values: Iterable[T], description: str, total: int | None = None, status: Callable[[], str] = str
+) -> Iterator[T]:
     """The same values, with a progress bar."""
     if total is None and isinstance(values, Sized):
         total = len(values)
-    with progress(description, total) as advance:
+    with progress(description, total, status) as advance:
         for value in values:
             yield value
             advance(1)

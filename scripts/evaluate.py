@@ -1,4 +1,4 @@
-"""Print the quality table of a hasher on DATA, beside its baselines in the same run."""
+"""Measure: a hasher on DATA beside its baselines, every objective at every length, or the contractive table."""
 
 import argparse
 from pathlib import Path
@@ -8,24 +8,44 @@ from models.evaluation.quality import Evaluation, evaluate
 from models.evaluation.split import split
 from models.hasher import Hasher
 from models.versions import find_folder
-from scripts.console import print_quality, run
-from scripts.datasets import open_dataset
+from scripts.console import print_quality, run, track
+from scripts.datasets import DATA_DIR_HELP, DATA_HELP, open_dataset
+from scripts.features import add_feature_options
 from scripts.rows import read_rows
+from scripts.tables.contractive import print_contractive_table
+from scripts.tables.objectives import add_benchmark_options, print_benchmark
 from scripts.train import HELD_OUT, MOST_QUERIES
 
 
 def main() -> None:
-    """Hold out the same queries as training with the same seed did, and measure."""
+    """Do the one of the three that the arguments ask for."""
     parser = argparse.ArgumentParser(prog="python -m scripts.evaluate", description=__doc__)
-    parser.add_argument("hasher", metavar="HASHER", type=Path, help="hasher folder, or its path without the version")
-    parser.add_argument("data", metavar="DATA", help="digits, pydocs, fashion-mnist, .npz, .ndjson, .jsonl or a folder")
-    parser.add_argument("--data-dir", type=Path, help="folder of the IDX files of fashion-mnist")
+    parser.add_argument("hasher", metavar="HASHER", nargs="?", type=Path, help="hasher folder, or without the version")
+    parser.add_argument("data", metavar="DATA", nargs="?", help=DATA_HELP)
+    parser.add_argument("--contractive-table", action="store_true", help="train and measure the encoders of Rifai 2011")
+    parser.add_argument("--data-dir", type=Path, help=DATA_DIR_HELP)
+    add_benchmark_options(parser)
+    add_feature_options(parser)
     arguments = parser.parse_args()
+    asked = [arguments.contractive_table, arguments.benchmark is not None, arguments.data is not None]
+    if sum(asked) != 1:
+        parser.error("expected HASHER and DATA, or --benchmark DATA, or --contractive-table")
+    if arguments.contractive_table:
+        print_contractive_table(arguments.data_dir)
+    elif arguments.benchmark is not None:
+        print_benchmark(arguments)
+    else:
+        print_hasher(arguments)
+
+
+def print_hasher(arguments: argparse.Namespace) -> None:
+    """Hold out the same queries as training with the same seed did, and measure."""
     hasher = Hasher.load(find_folder(arguments.hasher))
     rows, labels = read_rows(open_dataset(arguments.data, arguments.data_dir), hasher.features)
     parts = split(rows, labels, HELD_OUT, MOST_QUERIES, hasher.card["training"]["seed"])
     print(f"{hasher.reference}, {hasher.bits} bits: {len(parts.queries)} queries against {len(parts.base)} items")
-    print_quality(evaluate(Evaluation(parts), {hasher.reference: hasher.logits, **baselines(parts.base, hasher.bits)}))
+    methods = {hasher.reference: hasher.logits, **baselines(parts.base, hasher.bits)}
+    print_quality(evaluate(Evaluation(parts, track), methods))
 
 
 if __name__ == "__main__":

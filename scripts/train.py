@@ -2,35 +2,34 @@
 
 import argparse
 import hashlib
-from dataclasses import asdict
+import time
+from dataclasses import asdict, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from models.errors import InvalidInputError
 from models.evaluation.baselines import baselines
-from models.evaluation.quality import Evaluation, evaluate
+from models.evaluation.quality import Evaluation, Quality, evaluate
 from models.evaluation.split import split
-from models.features import MODALITIES, Features
-from models.features.image import ImageFeatures
-from models.features.text import TextFeatures
-from models.features.vector import SCALES, VectorFeatures
+from models.features import MODALITIES
 from models.folder import write_folder
-from models.hasher import DECODER, ENCODER, Hasher
+from models.rows import Rows, blocks
 from models.training.config import STARTS, Config
 from models.training.corruption import Corruption
-from models.training.export import export_decoder, export_encoder
-from models.training.loop import fit
 from models.training.objectives import OBJECTIVES
+from models.training.prepare import draw_sample
 from models.versions import next_folder
 from scripts.console import print_quality, run, track
-from scripts.datasets import Dataset, open_dataset
+from scripts.datasets import DATA_DIR_HELP, DATA_HELP, open_dataset
+from scripts.features import add_feature_options, pick_features
+from scripts.report import Material, check_folder, write_report
 from scripts.rows import read_rows
+from scripts.training import make_hasher
 
 HELD_OUT = 0.2
 MOST_QUERIES = 1000
-LARGEST_SIDE = 32
+REPORTED_BITS = (16, 32, 64, 128, 256)
 
 
 def main() -> None:
@@ -42,7 +41,9 @@ def main() -> None:
         objective=arguments.objective,
         epochs=arguments.epochs,
         hidden=arguments.hidden,
+        tied=arguments.tied,
         start=arguments.start,
+        sample=arguments.sample,
         seed=arguments.seed,
         device=arguments.device,
         weights=dict(arguments.weight),
@@ -52,57 +53,54 @@ def main() -> None:
     if arguments.modality not in (None, data.modality):
         raise InvalidInputError(f"expected {arguments.modality} items, got {data.modality} items from {data.name}")
     folder = next_folder(arguments.out, arguments.name or data.name)
+    if arguments.report is not None:
+        check_folder(arguments.report)
+    checkpoint = folder.with_name(f".{folder.name}.checkpoint")
+    if not arguments.resume:
+        checkpoint.unlink(missing_ok=True)
     features = pick_features(data, arguments)
     rows, labels = read_rows(data, features)
     parts = split(rows, labels, HELD_OUT, MOST_QUERIES, config.seed)
 
-    trained = fit(parts.base, config, track)
-    encoder = export_encoder(trained.network, trained.projection)
-    decoder = export_decoder(trained.network, trained.projection)
-    name, version = folder.name.split("@")
-    card = {
-        "name": name,
-        "version": int(version),
-        "modality": features.modality,
-        "bits": config.bits,
-        "objective": config.objective,
-        "features": features.settings(),
-        "training": config.card(),
-        "losses": trained.losses,
-        "data": {"name": data.name, "items": len(parts.base), "sha256": hashlib.sha256(parts.base.data).hexdigest()},
-    }
-    hasher = Hasher(card, features, encoder, decoder)
-    methods = {config.objective: hasher.logits, **baselines(parts.base, config.bits)}
-    table = evaluate(parts, methods)
+    started = time.monotonic()
+    sample = draw_sample(parts.base, config, lambda numbers: track(numbers, "neighbours"))
+    made = make_hasher(folder.name, features, sample, config, checkpoint)
+    seconds = time.monotonic() - started
+    evaluation = Evaluation(parts, track)
+    card, name = made.hasher.card, config.objective
+    table = evaluate(evaluation, {name: made.hasher.logits, **baselines(parts.base, config.bits)})
+    card["data"] = {"name": data.name, "items": len(parts.base), "sha256": fingerprint(parts.base)}
     card["metrics"] = {quality.name: asdict(quality) for quality in table}
-    write_folder(folder, card, {ENCODER: encoder, DECODER: decoder, **features.files()})
+    write_folder(folder, card, made.files)
+    checkpoint.unlink(missing_ok=True)
 
-    terms = ", ".join(f"{term} {value:.4f}" for term, value in trained.losses.items())
-    print(f"objective {config.objective}, {config.bits} bits; loss: {terms or 'not trained'}")
-    print(f"{len(parts.queries)} held-out queries against {len(parts.base)} items that were trained on:")
+    terms = ", ".join(f"{term} {value:.4f}" for term, value in card["losses"].items())
+    print(f"objective {name}, {config.bits} bits, {seconds:.0f} s; loss: {terms or 'not trained'}")
+    print(f"{len(parts.queries)} held-out queries against {len(parts.base)} items, {len(sample.inputs)} trained on:")
     print_quality(table)
     print(f"wrote {folder}")
+    if arguments.report is not None:
+        by_bits: dict[int, list[Quality]] = {config.bits: table}
+        for bits in REPORTED_BITS:
+            if bits != config.bits:
+                other = make_hasher(folder.name, features, sample, replace(config, bits=bits)).hasher
+                by_bits[bits] = evaluate(evaluation, {name: other.logits, **baselines(parts.base, bits)})
+        material = Material(made.hasher, made.trained, parts, data, table, dict(sorted(by_bits.items())), seconds)
+        print(f"wrote {write_report(arguments.report, material)}")
 
 
-def pick_features(data: Dataset, arguments: argparse.Namespace) -> Features:
-    """Features for a dataset's modality; sizes that were not given are those of its first item."""
-    if data.modality == "text":
-        return TextFeatures.pretrained()
-    first = next(data.walk()).document
-    if data.modality == "vector":
-        return VectorFeatures.like(first, arguments.scale)
-    if arguments.size is not None:
-        return ImageFeatures(arguments.size, arguments.size, arguments.image_mode or "RGB")
-    if isinstance(first, np.ndarray) and max(first.shape[:2]) <= LARGEST_SIDE:
-        height, width = first.shape[:2]
-        return ImageFeatures(width, height, arguments.image_mode or ("L" if first.ndim == 2 else "RGB"))
-    return ImageFeatures(LARGEST_SIDE, LARGEST_SIDE, arguments.image_mode or "RGB")
+def fingerprint(rows: Rows) -> str:
+    """The sha256 of features (n, d), row by row."""
+    digest = hashlib.sha256()
+    for block in blocks(rows):
+        digest.update(block.tobytes())
+    return digest.hexdigest()
 
 
 def parse() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m scripts.train", description=__doc__)
-    parser.add_argument("data", metavar="DATA", help="digits, pydocs, fashion-mnist, .npz, .ndjson, .jsonl or a folder")
+    parser.add_argument("data", metavar="DATA", help=DATA_HELP)
     parser.add_argument("--out", type=Path, required=True, help="directory for hasher folders")
     parser.add_argument("--modality", choices=MODALITIES, help="default: what DATA holds")
     parser.add_argument("--bits", type=int, default=64, help="code length, a multiple of 8 (default 64)")
@@ -110,16 +108,20 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--name", help="name of the hasher (default: DATA's)")
     parser.add_argument("--epochs", type=int, help="passes over the items (default: what makes 800 steps, at least 1)")
     parser.add_argument("--hidden", type=int, default=512, help="hidden units; 0 for a linear network (default 512)")
+    parser.add_argument("--tied", action="store_true", help="the decoder has the encoder's weights, transposed")
     parser.add_argument("--start", choices=STARTS, default="pca-itq", help="of the network (default pca-itq)")
+    parser.add_argument("--sample", type=int, default=Config.sample, help="items trained on at most (default 100000)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ... (default auto)")
     parser.add_argument("--threads", type=positive, default=1, help="CPU threads; other numbers may change last digits")
     parser.add_argument("--weight", type=weight, action="append", default=[], metavar="TERM=W", help="may be repeated")
     parser.add_argument("--corruption", type=corruption, metavar="KIND=LEVEL", help="masking=0.3, gaussian=0.5, ...")
-    parser.add_argument("--scale", choices=SCALES, default="none", help="scaling of vectors (default none)")
-    parser.add_argument("--size", type=int, help="side of images in pixels (default: their own up to 32)")
-    parser.add_argument("--image-mode", choices=("L", "RGB"), help="grey or colour (default: the images' own)")
-    parser.add_argument("--data-dir", type=Path, help="folder of the IDX files of fashion-mnist")
+    parser.add_argument(
+        "--resume", action="store_true", help="go on with a run that was stopped; same options, same codes"
+    )
+    parser.add_argument("--report", type=Path, metavar="DIR", help="write a page to look at; trains more code lengths")
+    parser.add_argument("--data-dir", type=Path, help=DATA_DIR_HELP)
+    add_feature_options(parser)
     return parser.parse_args()
 
 

@@ -23,7 +23,9 @@ class TieGroups:
 
 
 def tie_groups(
-    distances: NDArray[np.floating] | NDArray[np.integer], relevant: NDArray[np.bool_], unranked: tuple[int, int] = (0, 0)
+    distances: NDArray[np.floating] | NDArray[np.integer],
+    relevant: NDArray[np.bool_],
+    unranked: tuple[int, int] = (0, 0),
 ) -> TieGroups:
     """The groups of distances (n,) and relevant (n,); `unranked` items, and hits among them, come after all."""
     _, group = np.unique(distances, return_inverse=True)

@@ -53,7 +53,9 @@ class Evaluation:
         self._order = np.random.default_rng(0).permutation(len(data.base))
         self._members: dict[str, NDArray[np.intp]] = {}
         if data.base_labels is not None:
-            self._members = {str(name): np.flatnonzero(data.base_labels == name) for name in np.unique(data.base_labels)}
+            self._members = {
+                str(name): np.flatnonzero(data.base_labels == name) for name in np.unique(data.base_labels)
+            }
 
     def floats(self) -> Quality:
         """What the float features themselves reach."""
@@ -67,8 +69,8 @@ class Evaluation:
                 same = np.isin(near[number], members)
                 rest = (unranked, len(members) - int(same.sum()))
                 labelled.append(metrics.tie_groups(distances[number], same, rest))
-        recalls = [_mean(metrics.recall_at(groups, k) for groups in recalled) for k in (NEIGHBOURS, 100)]
-        return Quality("float features", *_by_label(labelled), *recalls, None, None, None, None)
+        recall = [_mean(metrics.recall_at(groups, k) for groups in recalled) for k in (NEIGHBOURS, 100)]
+        return Quality("float features", *_by_label(labelled), recall[0], recall[1], None, None, None, None)
 
     def codes(self, name: str, encode: Encode) -> Quality:
         """What an encoder's codes reach by Hamming distance."""

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import time
 from pathlib import Path
 from typing import Protocol
@@ -67,7 +66,7 @@ class Checkpoint:
             sibling,
             metadata={"run": self._run, "done": str(done)},
         )
-        os.replace(sibling, self._path)
+        sibling.replace(self._path)
         self._saved = time.monotonic()
 
     def resume(self) -> int:
@@ -95,7 +94,9 @@ class Checkpoint:
         self._batches.order = tensors["order"]
         for name, value in _part(tensors, "losses.").items():
             self._history.losses[name] = value.tolist()
-        self._history.health = [(int(step), entropy, distinct) for step, entropy, distinct in tensors["health"].tolist()]
+        self._history.health = [
+            (int(step), entropy, distinct) for step, entropy, distinct in tensors["health"].tolist()
+        ]
         return int(said["done"])
 
 

@@ -9,13 +9,12 @@ from sklearn.cluster import KMeans
 from torch import Tensor
 
 from models.neighbours import nearest
+from models.rows import BLOCK
 
-COMPONENTS = 64
-"""Neighbours are sought among so many leading components: as good, and several times faster."""
 EXACT = 20_000
 ITEMS_A_CLUSTER = 256
-PROBES = 8
-"""Clusters that are searched for an item's neighbours. On Fashion-MNIST they hold 98 % of them (docs/decisions/0007)."""
+PROBES = 32
+"""Clusters that are searched for an item's neighbours: the more, the more of them are found (docs/decisions/0007)."""
 SAMPLE_A_CLUSTER = 60
 ROUNDS = 10
 
@@ -24,15 +23,15 @@ Track = Callable[[Iterable[int]], Iterable[int]]
 
 def neighbour_graph(inputs: Tensor, k: int, seed: int, track: Track = lambda numbers: numbers) -> Tensor:
     """Rows (n, k) int64 of the k nearest other items of each of inputs (n, r), nearest first; k < n."""
-    near = inputs[:, :COMPONENTS].contiguous()
-    if len(near) <= EXACT:
-        return torch.from_numpy(nearest(near.numpy(), near.numpy(), k, itself=True, track=track)[0])
-    return _by_clusters(near, k, seed, track)
+    if len(inputs) <= EXACT:
+        return torch.from_numpy(nearest(inputs.numpy(), inputs.numpy(), k, itself=True, track=track)[0])
+    return _by_clusters(inputs, k, seed, track)
 
 
 def _by_clusters(points: Tensor, k: int, seed: int, track: Track) -> Tensor:
     centres = _centres(points, len(points) // ITEMS_A_CLUSTER, seed)
-    home = torch.cat([_squared(block, centres).argmin(dim=1) for block in points.split(4096)])
+    starts = range(0, len(points), BLOCK)
+    home = torch.cat([_squared(points[start : start + BLOCK], centres).argmin(dim=1) for start in starts])
     order = home.argsort(stable=True)
     ends = torch.bincount(home, minlength=len(centres)).cumsum(0)
     members = [

@@ -51,7 +51,7 @@ def fit(
         start_at_itq(network, inputs, config.seed)
     graph = sample.graph if config.neighbours_a_seed else torch.empty((len(inputs), 0), dtype=torch.long)
     batches = Batches(graph, config.seeds_a_batch, config.neighbours_a_seed, generator)
-    data = Data(inputs, lambda: sample.graph, network, lambda: next(batches), generator)
+    data = Data(sample, network, lambda: next(batches), generator)
     terms = {name: TERMS[name](data) for name in weights}
 
     network.to(device)

@@ -14,7 +14,7 @@ from models.evaluation.quality import Evaluation, Quality
 from models.evaluation.split import Split, part, split
 from models.training.config import Config
 from models.training.objectives import OBJECTIVES
-from models.training.sample import draw_sample
+from models.training.prepare import draw_sample
 from scripts.console import print_quality, track
 from scripts.datasets import Dataset, open_dataset
 from scripts.features import pick_features

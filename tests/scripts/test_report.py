@@ -20,7 +20,7 @@ from models.features.image import ImageFeatures
 from models.features.text import TextFeatures
 from models.features.vector import VectorFeatures
 from models.training.config import Config
-from models.training.sample import draw_sample
+from models.training.prepare import draw_sample
 from models.training.terms import TERMS
 from scripts.console import HEADINGS, quality_cells
 from scripts.datasets import Dataset, Item, open_dataset

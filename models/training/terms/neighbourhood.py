@@ -2,7 +2,7 @@
 
 As in stochastic neighbour embedding (Hinton and Roweis, NIPS 2002), each item's similarities to the rest of the batch
 become a distribution by softmax; the loss is the cross-entropy of the codes' distribution against the inputs'.
-The temperatures come from the data, so that one set of weights serves images and text (docs/decisions/0003).
+The temperatures come from the data, so that one set of weights serves images and text (docs/decisions/0003, 0007).
 """
 
 import math
@@ -17,7 +17,6 @@ from models.training.terms.step import Data, Step
 PERPLEXITY = 10.0
 SMOOTHED_PERPLEXITY = 30.0
 SMOOTHED_TEMPERATURE = 0.2
-SMOOTHING_ROUNDS = 8
 SAMPLE_BATCHES = 4
 HIDDEN_VARIANCE_GAIN = 2.0
 
@@ -26,13 +25,13 @@ class Similarity:
     """Cross-entropy against the softmax of `-beta |x - y|^2` over the inputs; keeps the order of neighbours."""
 
     def __init__(self, data: Data) -> None:
-        inputs, batches = data.inputs, [data.sample_batch() for _ in range(SAMPLE_BATCHES)]
-        self._beta = beta_for_perplexity([_squared_distances(inputs[rows], rows) for rows in batches], PERPLEXITY)
+        batches = [data.sample_batch() for _ in range(SAMPLE_BATCHES)]
+        self._beta = beta_for_perplexity(_all_distances(data.sample.inputs, batches), PERPLEXITY)
         self._temperature = code_temperature(data, batches)
 
     def __call__(self, step: Step) -> Tensor:
         """Scalar."""
-        target = torch.softmax(-self._beta * _squared_distances(step.clean, step.rows), dim=1)
+        target = torch.softmax(-self._beta * _squared_distances(step.clean, step.same), dim=1)
         return _cross_entropy(target, step, self._temperature)
 
 
@@ -44,28 +43,16 @@ class SmoothedSimilarity:
     """
 
     def __init__(self, data: Data) -> None:
-        smoothed, self._kept = smooth(data.inputs, data.graph)
-        self._unit = functional.normalize(smoothed, dim=1)
+        self._unit = functional.normalize(data.sample.smoothed, dim=1)
+        self._shared = data.sample.shared
         batches = [data.sample_batch() for _ in range(SAMPLE_BATCHES)]
-        distances = [_squared_distances(self._unit[rows], rows) for rows in batches]
-        self._beta = beta_for_perplexity(distances, SMOOTHED_PERPLEXITY)
+        self._beta = beta_for_perplexity(_all_distances(self._unit, batches), SMOOTHED_PERPLEXITY)
 
     def __call__(self, step: Step) -> Tensor:
         """Scalar."""
-        target = torch.softmax(-self._beta * _squared_distances(self._unit[step.rows], step.rows), dim=1)
-        return self._kept * _cross_entropy(target, step, SMOOTHED_TEMPERATURE)
-
-
-def smooth(inputs: Tensor, graph: Tensor) -> tuple[Tensor, float]:
-    """Inputs (n, r) averaged with their neighbours' for some rounds, centred, and the share of variance kept."""
-    smoothed = inputs
-    for _ in range(SMOOTHING_ROUNDS):
-        total = smoothed.clone()
-        for column in graph.T:
-            total += smoothed[column]
-        smoothed = total / (graph.shape[1] + 1)
-    smoothed = smoothed - smoothed.mean(dim=0)
-    return smoothed, float(smoothed.square().sum() / inputs.square().sum())
+        points = self._unit[step.rows].to(step.code.device)
+        target = torch.softmax(-self._beta * _squared_distances(points, step.same), dim=1)
+        return self._shared * _cross_entropy(target, step, SMOOTHED_TEMPERATURE)
 
 
 def code_temperature(data: Data, batches: list[Tensor]) -> float:
@@ -74,15 +61,16 @@ def code_temperature(data: Data, batches: list[Tensor]) -> float:
     At the start (PCA-ITQ) it would give codes the inputs' own perplexity; it is raised by what neighbours share and
     by the variance that is outside the leading `bits` components, which no code of that length can follow.
     """
-    bits = data.network.encoder.linear.out_features
+    inputs, encoder = data.sample.inputs, data.network.encoder.linear
+    bits = encoder.out_features
     with torch.no_grad():
-        codes = [binary_code(data.network.encoder.linear(data.inputs[rows])) / math.sqrt(bits) for rows in batches]
-    distances = [_squared_distances(code, rows) for code, rows in zip(codes, batches, strict=True)]
+        codes = [binary_code(encoder(inputs[rows])) / math.sqrt(bits) for rows in batches]
+    distances = [_squared_distances(code, _same(rows)) for code, rows in zip(codes, batches, strict=True)]
     # |a - b|^2 = 2 - 2 cos for unit codes: a temperature t on cosines is a beta of 1 / (2 t) on squared distances.
     start = 1 / (2 * beta_for_perplexity(distances, PERPLEXITY))
-    variances = data.inputs.var(dim=0)
+    variances = inputs.var(dim=0)
     hidden = float(variances.sort(descending=True).values[bits:].sum() / variances.sum())
-    return start * (1 + smooth(data.inputs, data.graph)[1] + HIDDEN_VARIANCE_GAIN * hidden)
+    return start * (1 + data.sample.shared + HIDDEN_VARIANCE_GAIN * hidden)
 
 
 def beta_for_perplexity(distances: list[Tensor], perplexity: float, iterations: int = 40) -> float:
@@ -97,18 +85,22 @@ def beta_for_perplexity(distances: list[Tensor], perplexity: float, iterations: 
     return math.exp((low + high) / 2)
 
 
-def _squared_distances(points: Tensor, rows: Tensor) -> Tensor:
-    """(m, m) squared L2 distances; an item's distance to itself is set out of reach."""
+def _all_distances(points: Tensor, batches: list[Tensor]) -> list[Tensor]:
+    return [_squared_distances(points[rows], _same(rows)) for rows in batches]
+
+
+def _squared_distances(points: Tensor, same: Tensor) -> Tensor:
+    """(m, m) squared L2 distances of points (m, r); those of an item to itself are set out of reach."""
     squares = points.square().sum(dim=1)
-    distances = (squares[:, None] + squares[None] - 2 * points @ points.T).clamp_min(0)
-    return distances.masked_fill(_same(rows), 1e30)
+    distances = torch.addmm(squares[:, None] + squares[None], points, points.T, alpha=-2).clamp_min(0)
+    return distances.masked_fill(same, 1e30)
 
 
 def _cross_entropy(target: Tensor, step: Step, temperature: float) -> Tensor:
-    same = _same(step.rows)
-    similarity = step.code @ step.code.T / step.code.shape[1]
-    logarithm = torch.log_softmax((similarity / temperature).masked_fill(same, -1e9), dim=1)
-    return -(target * logarithm.masked_fill(same, 0)).sum(dim=1).mean()
+    """Mean over the items i of `-sum_j target_ij log softmax_j(cosine_ij / temperature)`, over all items j but i."""
+    scaled = (step.cosines / temperature).masked_fill(step.same, -1e9)
+    chosen = (target * step.cosines).sum(dim=1) / temperature
+    return (torch.logsumexp(scaled, dim=1) - chosen).mean()
 
 
 def _same(rows: Tensor) -> Tensor:

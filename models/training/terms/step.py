@@ -2,27 +2,23 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from models.training.network import Autoencoder, sigmoid_code
+from models.training.sample import Sample
 
 
 @dataclass(frozen=True)
 class Data:
-    """All that is trained on: `inputs` (n, r), how their neighbour graph is found, and how batches come."""
+    """All that is trained on, the network at its start, and how batches of rows come."""
 
-    inputs: Tensor
-    find_graph: Callable[[], Tensor]
+    sample: Sample
     network: Autoencoder
     sample_batch: Callable[[], Tensor]
     generator: torch.Generator
-
-    @property
-    def graph(self) -> Tensor:
-        """Rows (n, k) of nearest neighbours; most terms need none, and it takes long to find."""
-        return self.find_graph()
 
 
 @dataclass(frozen=True)
@@ -40,12 +36,22 @@ class Step:
     logits: Tensor
     code: Tensor
 
-    @property
+    @cached_property
+    def same(self) -> Tensor:
+        """Which pairs of the batch are one item, (m, m) bool: an item may come more than once."""
+        return self.rows[:, None] == self.rows[None]
+
+    @cached_property
+    def cosines(self) -> Tensor:
+        """Inner products of the codes over the number of bits, (m, m)."""
+        return self.code @ self.code.T / self.code.shape[1]
+
+    @cached_property
     def activations(self) -> Tensor:
         """The sigmoid units h (m, bits) in (0, 1)."""
         return torch.sigmoid(self.logits)
 
-    @property
+    @cached_property
     def soft_code(self) -> Tensor:
         """The code before the cut, (m, bits) in (-1, 1)."""
         return sigmoid_code(self.logits)

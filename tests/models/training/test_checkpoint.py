@@ -10,7 +10,8 @@ from models.training import checkpoint
 from models.training.config import Config
 from models.training.corruption import Corruption
 from models.training.loop import fit
-from models.training.sample import Sample, draw_sample
+from models.training.prepare import draw_sample
+from models.training.sample import Sample
 
 CONFIG = Config(bits=16, epochs=6, hidden=8, objective="contractive", corruption=Corruption("gaussian", 0.1))
 

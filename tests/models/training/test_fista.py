@@ -7,7 +7,7 @@ from sklearn.datasets import load_digits
 from models.training.config import Config
 from models.training.fista import infer
 from models.training.loop import fit
-from models.training.sample import draw_sample
+from models.training.prepare import draw_sample
 from models.training.terms.prediction import PULL, SPARSITY
 
 

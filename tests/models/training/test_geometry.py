@@ -6,7 +6,7 @@ from models.training import geometry
 from models.training.config import Config
 from models.training.loop import fit
 from models.training.network import Autoencoder
-from models.training.sample import draw_sample
+from models.training.prepare import draw_sample
 
 
 def _network(hidden: int) -> Autoencoder:

@@ -22,7 +22,7 @@ from models.training.inputs import fit_projection
 from models.training.loop import Trained, fit
 from models.training.network import sigmoid_code
 from models.training.objectives import OBJECTIVES
-from models.training.sample import draw_sample
+from models.training.prepare import draw_sample
 
 torch.set_num_threads(1)
 

@@ -10,7 +10,7 @@ from models.training.config import Config
 from models.training.loop import fit
 from models.training.network import Autoencoder, binary_code, start_at_itq
 from models.training.objectives import OBJECTIVES
-from models.training.sample import draw_sample
+from models.training.prepare import draw_sample
 
 torch.set_num_threads(1)
 

@@ -5,7 +5,7 @@ from models.training import sample as module
 from models.training.config import Config
 from models.training.graph import neighbour_graph
 from models.training.loop import fit
-from models.training.sample import draw_sample
+from models.training.prepare import draw_sample
 
 
 def test_plain_batches_never_ask_for_the_neighbour_graph(monkeypatch) -> None:

@@ -2,14 +2,21 @@ import numpy as np
 import pytest
 import torch
 
+from models.training.config import Config
 from models.training.corruption import Corruption
 from models.training.network import Autoencoder, binary_code, sigmoid_code
+from models.training.prepare import draw_sample
 from models.training.terms import hessian
 from models.training.terms.balance import Balance, Decorrelation
 from models.training.terms.contraction import Contraction, closed_form
 from models.training.terms.decay import WeightDecay
 from models.training.terms.hessian import NOISE, Hessian
-from models.training.terms.neighbourhood import beta_for_perplexity, smooth
+from models.training.terms.neighbourhood import (
+    SMOOTHED_TEMPERATURE,
+    Similarity,
+    SmoothedSimilarity,
+    beta_for_perplexity,
+)
 from models.training.terms.reconstruction import Reconstruction
 from models.training.terms.sparsity import GaussianSparsity, Sparsity
 from models.training.terms.step import Data, Step
@@ -22,8 +29,8 @@ def step_of(network: Autoencoder, inputs: torch.Tensor) -> Step:
 
 def data_of(network: Autoencoder, inputs: torch.Tensor) -> Data:
     generator = torch.Generator().manual_seed(0)
-    graph = torch.zeros((len(inputs), 1), dtype=torch.long)
-    return Data(inputs, lambda: graph, network, lambda: torch.arange(len(inputs)), generator)
+    sample = draw_sample(np.random.default_rng(0).standard_normal((40, 6)).astype(np.float32), Config())
+    return Data(sample, network, lambda: torch.arange(len(inputs)), generator)
 
 
 def random_network(hidden: int, tied: bool = False) -> Autoencoder:
@@ -142,12 +149,27 @@ def test_perplexity_is_met() -> None:
     assert float(torch.exp(-(share * share.log()).sum(dim=1).mean())) == pytest.approx(10, rel=1e-3)
 
 
-def test_smoothing_averages_over_the_graph() -> None:
-    inputs = torch.tensor([[0.0], [2.0], [10.0], [12.0]])
-    graph = torch.tensor([[1], [0], [3], [2]])
-    smoothed, kept = smooth(inputs, graph)
-    assert smoothed.flatten().tolist() == [-5.0, -5.0, 5.0, 5.0]
-    assert kept == pytest.approx(100 / float(inputs.square().sum()))
+def test_neighbourhood_terms_are_cross_entropies_of_softmaxes() -> None:
+    network = random_network(16)
+    data = data_of(network, torch.zeros(0, 6))
+    data = Data(data.sample, network, lambda: torch.arange(40), data.generator)
+    rows = torch.tensor([3, 8, 3, 20, 31])
+    clean = data.sample.inputs[rows]
+    logits = network.encoder(clean)
+    step = Step(network, rows, clean, clean, logits, binary_code(logits))
+    for term, points, temperature in (
+        (Similarity(data), data.sample.inputs, None),
+        (SmoothedSimilarity(data), torch.nn.functional.normalize(data.sample.smoothed, dim=1), SMOOTHED_TEMPERATURE),
+    ):
+        value = 0.0
+        for i in range(5):
+            others = [j for j in range(5) if rows[j] != rows[i]]
+            near = torch.stack([-term._beta * (points[rows[i]] - points[rows[j]]).square().sum() for j in others])
+            cosine = torch.stack([step.code[i] @ step.code[j] / 8 for j in others])
+            said = torch.log_softmax(cosine / (temperature or term._temperature), dim=0)
+            value -= float((torch.softmax(near, dim=0) * said).sum().detach()) / 5
+        share = 1.0 if temperature is None else data.sample.shared
+        assert float(term(step).detach()) == pytest.approx(share * value, rel=1e-4)
 
 
 @pytest.mark.parametrize("kind", ["masking", "salt-and-pepper"])
