@@ -13,7 +13,6 @@ MEANINGS = {
     "gaussian_sparsity": "Mean squared activation of the units; lower means weaker ones.",
     "prediction": "How far the encoder is from the sparse code that inference finds, and that code from the item.",
     "contraction": "How strongly the units react to small changes of an item; lower is steadier.",
-    "hessian": "How much that reaction changes from an item to its surroundings; lower is smoother.",
     "weight_decay": "The size of the encoder's weights; lower is smaller.",
     "similarity": "How far the order of neighbours by code is from that by features.",
     "smoothed_similarity": "How far the codes are from drawing whole clusters together.",

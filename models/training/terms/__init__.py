@@ -7,7 +7,6 @@ from torch import Tensor
 from models.training.terms.balance import Balance, Decorrelation
 from models.training.terms.contraction import Contraction
 from models.training.terms.decay import WeightDecay
-from models.training.terms.hessian import Hessian
 from models.training.terms.neighbourhood import Similarity, SmoothedSimilarity
 from models.training.terms.prediction import Prediction
 from models.training.terms.reconstruction import Reconstruction
@@ -22,7 +21,6 @@ TERMS: dict[str, Callable[[Data], Term]] = {
     "gaussian_sparsity": GaussianSparsity,
     "prediction": Prediction,
     "contraction": Contraction,
-    "hessian": Hessian,
     "weight_decay": WeightDecay,
     "similarity": Similarity,
     "smoothed_similarity": SmoothedSimilarity,

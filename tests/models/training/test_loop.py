@@ -96,7 +96,6 @@ def test_more_weight_more_effect() -> None:
         ("sparse", "sparsity", 0.1),
         ("sparse-gaussian", "gaussian_sparsity", 0.1),
         ("contractive", "contraction", 1.0),
-        ("contractive", "hessian", 10.0),
         ("undercomplete", "weight_decay", 1e-3),
     ):
         weak, strong = (
