@@ -41,24 +41,23 @@ def run(command: Callable[[], None]) -> None:
 
 
 @contextmanager
-def progress(description: str, total: int | None, status: Callable[[], str] = str) -> Iterator[Callable[[int], None]]:
-    """A progress bar with rate, time left and `status()`; call what it gives with the number of items done more."""
-    columns = (
-        TextColumn("{task.description:12}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        _Rate(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[status]}"),
-    )
+def progress(
+    description: str, total: int | None, status: Callable[[], str] | None = None
+) -> Iterator[Callable[[int], None]]:
+    """A progress bar with time left, and rate or `status()`; call what it gives with the number of items done more."""
+    columns: list[ProgressColumn] = [TextColumn("{task.description:12}"), BarColumn(), MofNCompleteColumn(), _Rate()]
+    columns += [TimeElapsedColumn(), TimeRemainingColumn()]
+    if status is not None:
+        # A line of 80 characters has room for one or the other.
+        shown = TextColumn("{task.fields[status]}")
+        columns = [TextColumn("{task.description}"), BarColumn(8), MofNCompleteColumn(), TimeRemainingColumn(), shown]
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task(description, total=total, status="")
-        yield lambda number: bar.update(task, advance=number, status=status())
+        yield lambda number: bar.update(task, advance=number, status="" if status is None else status())
 
 
 def track(
-    values: Iterable[T], description: str, total: int | None = None, status: Callable[[], str] = str
+    values: Iterable[T], description: str, total: int | None = None, status: Callable[[], str] | None = None
 ) -> Iterator[T]:
     """The same values, with a progress bar."""
     if total is None and isinstance(values, Sized):

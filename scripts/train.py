@@ -106,7 +106,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--bits", type=int, default=64, help="code length, a multiple of 8 (default 64)")
     parser.add_argument("--objective", choices=OBJECTIVES, default="hashing", help="default hashing")
     parser.add_argument("--name", help="name of the hasher (default: DATA's)")
-    parser.add_argument("--epochs", type=int, help="passes over the items (default: what makes 800 steps, at least 1)")
+    parser.add_argument("--epochs", type=int, help="passes over the items (default: what makes 800 steps, at least 2)")
     parser.add_argument("--hidden", type=int, default=512, help="hidden units; 0 for a linear network (default 512)")
     parser.add_argument("--tied", action="store_true", help="the decoder has the encoder's weights, transposed")
     parser.add_argument("--start", choices=STARTS, default="pca-itq", help="of the network (default pca-itq)")

@@ -9,8 +9,9 @@ from models.training.corruption import Corruption
 from models.training.objectives import OBJECTIVES, Objective
 from models.training.terms import TERMS
 
-# Enough for the default objective to settle, found on 1,400 to 60,000 items (docs/decisions/0003).
+# Enough for the default objective to settle, found on 1,400 to 60,000 items (docs/decisions/0003, 0007).
 MINIMUM_STEPS = 800
+MINIMUM_EPOCHS = 2
 STARTS = ("pca-itq", "random")
 
 
@@ -21,7 +22,7 @@ class Config:
     bits: int = 64
     objective: str = "hashing"
     epochs: int | None = None
-    """Passes over the items; None for as many as make 800 steps, at least one."""
+    """Passes over the items; None for as many as make 800 steps, at least two."""
     hidden: int = 512
     """Units of the residual branches; 0 for a linear encoder and decoder."""
     tied: bool = False
@@ -82,7 +83,7 @@ class Config:
         """Number of optimiser steps for so many items."""
         an_epoch = -(-items // self.seeds_a_batch)
         if self.epochs is None:
-            return max(MINIMUM_STEPS, an_epoch)
+            return max(MINIMUM_STEPS, MINIMUM_EPOCHS * an_epoch)
         return self.epochs * an_epoch
 
     def card(self) -> dict[str, Any]:

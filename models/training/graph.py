@@ -11,6 +11,8 @@ from torch import Tensor
 from models.neighbours import nearest
 from models.rows import BLOCK
 
+COMPONENTS = 128
+"""Neighbours are sought among so many leading components: what is left out is noise to codes (docs/decisions/0007)."""
 EXACT = 20_000
 ITEMS_A_CLUSTER = 256
 PROBES = 32
@@ -23,9 +25,10 @@ Track = Callable[[Iterable[int]], Iterable[int]]
 
 def neighbour_graph(inputs: Tensor, k: int, seed: int, track: Track = lambda numbers: numbers) -> Tensor:
     """Rows (n, k) int64 of the k nearest other items of each of inputs (n, r), nearest first; k < n."""
-    if len(inputs) <= EXACT:
-        return torch.from_numpy(nearest(inputs.numpy(), inputs.numpy(), k, itself=True, track=track)[0])
-    return _by_clusters(inputs, k, seed, track)
+    near = inputs[:, :COMPONENTS].contiguous()
+    if len(near) <= EXACT:
+        return torch.from_numpy(nearest(near.numpy(), near.numpy(), k, itself=True, track=track)[0])
+    return _by_clusters(near, k, seed, track)
 
 
 def _by_clusters(points: Tensor, k: int, seed: int, track: Track) -> Tensor:

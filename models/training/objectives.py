@@ -20,9 +20,9 @@ class Objective:
 OBJECTIVES: dict[str, Objective] = {
     "hashing": Objective(
         {
-            "reconstruction": 0.5,
+            "reconstruction": 2.0,
             "similarity": 1.0,
-            "smoothed_similarity": 1.0,
+            "smoothed_similarity": 2.0,
             "decorrelation": 20.0,
             "balance": 1.0,
         },
