@@ -31,7 +31,7 @@ def main() -> None:
     if sum(asked) != 1:
         parser.error("expected HASHER and DATA, or --benchmark DATA, or --contractive-table")
     if arguments.contractive_table:
-        print_contractive_table(arguments.data_dir)
+        print_contractive_table(arguments.data_dir, validation=arguments.validation)
     elif arguments.benchmark is not None:
         print_benchmark(arguments)
     else:

@@ -26,7 +26,6 @@ from scripts.console import track
 from scripts.datasets.fashion_mnist import DEBIAN_FOLDER, read_idx
 
 UNITS = 1000
-PIXELS = 28 * 28
 PLAIN = Config(
     bits=UNITS,
     objective="undercomplete",
@@ -34,7 +33,6 @@ PLAIN = Config(
     hidden=0,
     tied=True,
     start="random",
-    components=PIXELS,
     # 1,410 steps in all; with them the plain autoencoder's reconstruction error is 1 % of the variance.
     seeds_a_batch=256,
     neighbours_a_seed=0,
@@ -120,7 +118,8 @@ def print_contractive_table(folder: Path | None, seed: int = 0, validation: bool
     else:
         base, seen = train, load(folder or DEBIAN_FOLDER, "t10k")
     rows: list[tuple[str, Method, Row]] = []
-    sample = draw_sample(base.pixels, PLAIN)
+    # All components: the network sees every pixel, only rotated.
+    sample = draw_sample(base.pixels, replace(PLAIN, components=base.pixels.shape[1]))
     for name, method, config in runs(validation):
         trained = fit(
             sample,
@@ -141,8 +140,8 @@ def runs(validation: bool) -> Iterator[tuple[str, Method, Config]]:
 
 def load(folder: Path, part: str) -> Images:
     """`train` or `t10k`."""
-    images = read_idx(folder, f"{part}-images-idx3-ubyte").reshape(-1, PIXELS)
-    return Images((images / 255).astype(np.float32), read_idx(folder, f"{part}-labels-idx1-ubyte"))
+    images, labels = read_idx(folder, f"{part}-images-idx3-ubyte"), read_idx(folder, f"{part}-labels-idx1-ubyte")
+    return Images((images.reshape(len(images), -1) / 255).astype(np.float32), labels)
 
 
 def measure(trained: Trained, base: Images, seen: Images) -> Row:
