@@ -19,6 +19,17 @@ from scripts.train import HELD_OUT, MOST_QUERIES
 
 def main() -> None:
     """Do the one of the three that the arguments ask for."""
+    arguments = parse()
+    if arguments.contractive_table:
+        print_contractive_table(arguments.data_dir, validation=arguments.validation)
+    elif arguments.benchmark is not None:
+        print_benchmark(arguments)
+    else:
+        print_hasher(arguments)
+
+
+def parse(given: list[str] | None = None) -> argparse.Namespace:
+    """The command line."""
     parser = argparse.ArgumentParser(prog="python -m scripts.evaluate", description=__doc__)
     parser.add_argument("hasher", metavar="HASHER", nargs="?", type=Path, help="hasher folder, or without the version")
     parser.add_argument("data", metavar="DATA", nargs="?", help=DATA_HELP)
@@ -26,16 +37,10 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, help=DATA_DIR_HELP)
     add_benchmark_options(parser)
     add_feature_options(parser)
-    arguments = parser.parse_args()
-    asked = [arguments.contractive_table, arguments.benchmark is not None, arguments.data is not None]
-    if sum(asked) != 1:
+    arguments = parser.parse_args(given)
+    if sum((arguments.contractive_table, arguments.benchmark is not None, arguments.data is not None)) != 1:
         parser.error("expected HASHER and DATA, or --benchmark DATA, or --contractive-table")
-    if arguments.contractive_table:
-        print_contractive_table(arguments.data_dir, validation=arguments.validation)
-    elif arguments.benchmark is not None:
-        print_benchmark(arguments)
-    else:
-        print_hasher(arguments)
+    return arguments
 
 
 def print_hasher(arguments: argparse.Namespace) -> None:

@@ -2,6 +2,7 @@
 
 import argparse
 import hashlib
+import sys
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from models.folder import write_folder
 from models.rows import Rows, blocks
 from models.training.config import STARTS, Config
 from models.training.corruption import Corruption
+from models.training.loop import CHECKPOINT_SECONDS
 from models.training.objectives import OBJECTIVES
 from models.training.prepare import draw_sample
 from models.versions import next_folder
@@ -64,7 +66,12 @@ def main() -> None:
 
     started = time.monotonic()
     sample = draw_sample(parts.base, config, lambda numbers: track(numbers, "neighbours"))
-    made = make_hasher(folder.name, features, sample, config, checkpoint)
+    try:
+        made = make_hasher(folder.name, features, sample, config, checkpoint, arguments.checkpoint_seconds)
+    except KeyboardInterrupt:
+        if checkpoint.exists():
+            print("the same command with --resume goes on from here", file=sys.stderr)
+        raise
     seconds = time.monotonic() - started
     evaluation = Evaluation(parts, track)
     card, name = made.hasher.card, config.objective
@@ -118,6 +125,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--corruption", type=corruption, metavar="KIND=LEVEL", help="masking=0.3, gaussian=0.5, ...")
     parser.add_argument(
         "--resume", action="store_true", help="go on with a run that was stopped; same options, same codes"
+    )
+    parser.add_argument(
+        "--checkpoint-seconds", type=float, default=CHECKPOINT_SECONDS, help="between saves for --resume"
     )
     parser.add_argument("--report", type=Path, metavar="DIR", help="write a page to look at; trains more code lengths")
     parser.add_argument("--data-dir", type=Path, help=DATA_DIR_HELP)

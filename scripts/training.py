@@ -1,6 +1,6 @@
 """One hasher from a sample: train, export, and the card that tells how it came to be."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,11 +9,9 @@ from models.features import Features
 from models.hasher import DECODER, ENCODER, Hasher
 from models.training.config import Config
 from models.training.export import export_decoder, export_encoder
-from models.training.loop import Trained, fit
+from models.training.loop import CHECKPOINT_SECONDS, Trained, fit
 from models.training.sample import Sample
 from scripts.console import track
-
-Status = Callable[[], str]
 
 
 @dataclass(frozen=True)
@@ -26,10 +24,19 @@ class Made:
 
 
 def make_hasher(
-    reference: str, features: Features, sample: Sample, config: Config, checkpoint: Path | None = None
+    reference: str,
+    features: Features,
+    sample: Sample,
+    config: Config,
+    checkpoint: Path | None = None,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
 ) -> Made:
     """Train on a sample, with a progress bar; `reference` is the NAME@VERSION to be."""
-    trained = fit(sample, config, lambda steps, status: track(steps, f"{config.bits} bits", status=status), checkpoint)
+
+    def bar(steps: Iterable[int], status: Callable[[], str]) -> Iterable[int]:
+        return track(steps, f"{config.bits} bits", status=status)
+
+    trained = fit(sample, config, bar, checkpoint, checkpoint_seconds)
     encoder = export_encoder(trained.network, trained.projection)
     decoder = export_decoder(trained.network, trained.projection)
     name, version = reference.split("@")

@@ -17,8 +17,6 @@ from models.training.history import History
 from models.training.network import Autoencoder
 from models.training.sample import Sample
 
-SECONDS = 20.0
-
 
 class Order(Protocol):
     """What is left of an order of items."""
@@ -32,6 +30,7 @@ class Checkpoint:
     def __init__(
         self,
         path: Path | None,
+        seconds: float,
         config: Config,
         sample: Sample,
         network: Autoencoder,
@@ -40,7 +39,7 @@ class Checkpoint:
         batches: Order,
         history: History,
     ) -> None:
-        self._path = path
+        self._path, self._seconds = path, seconds
         self._network, self._optimizer, self._generator = network, optimizer, generator
         self._batches, self._history = batches, history
         self._saved = time.monotonic()
@@ -49,9 +48,9 @@ class Checkpoint:
             inputs = hashlib.sha256(sample.inputs.numpy().data).hexdigest()
             self._run = json.dumps({"config": config.card(), "inputs": inputs}, sort_keys=True)
 
-    def save(self, done: int, seconds: float | None = None) -> None:
-        """Write the state after `done` steps, if the last time is long enough ago."""
-        if self._path is None or time.monotonic() - self._saved < (SECONDS if seconds is None else seconds):
+    def save(self, done: int) -> None:
+        """Write the state after `done` steps, if the last time is `seconds` ago or more."""
+        if self._path is None or time.monotonic() - self._saved < self._seconds:
             return
         tensors = {f"network.{name}": value for name, value in self._network.state_dict().items()}
         for number, state in self._optimizer.state_dict()["state"].items():

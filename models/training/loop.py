@@ -19,6 +19,7 @@ from models.training.terms import TERMS
 from models.training.terms.step import Data, Step
 
 WARM_UP_STEPS = 50
+CHECKPOINT_SECONDS = 20.0
 
 Track = Callable[[Iterable[int], Callable[[], str]], Iterable[int]]
 
@@ -33,12 +34,16 @@ class Trained:
 
 
 def fit(
-    sample: Sample, config: Config, track: Track = lambda steps, _: steps, checkpoint: Path | None = None
+    sample: Sample,
+    config: Config,
+    track: Track = lambda steps, _: steps,
+    checkpoint: Path | None = None,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
 ) -> Trained:
     """Train on a sample; `track(steps, status)` wraps the loop, to show progress with a line of text that changes.
 
-    With `checkpoint`, the state is written to that file now and then, and a run whose file is there goes on from it: to
-    the same codes as one that was never stopped. The file is left to the caller to remove.
+    With `checkpoint`, the state is written to that file every so many seconds, and a run whose file is there goes on
+    from it, to the same codes as one that was never stopped. The file is left to the caller to remove.
     """
     objective = config.resolved()
     weights = {name: weight for name, weight in objective.weights.items() if weight}
@@ -61,7 +66,7 @@ def fit(
     mean = torch.from_numpy(projection.mean).float()
     total = config.steps(len(inputs))
     history = History(("total", *weights), inputs, config.seed)
-    saved = Checkpoint(checkpoint, config, sample, network, optimizer, generator, batches, history)
+    saved = Checkpoint(checkpoint, checkpoint_seconds, config, sample, network, optimizer, generator, batches, history)
     for number in track(range(saved.resume(), total), history.status):
         optimizer.param_groups[0]["lr"] = config.learning_rate * schedule(number, total)
         rows = next(batches)

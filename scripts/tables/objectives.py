@@ -33,7 +33,9 @@ def add_benchmark_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--benchmark", metavar="DATA", help="train every objective at every length and compare")
     parser.add_argument("--bits", type=int, nargs="+", default=BITS, help="of --benchmark (default 16 32 64 128 256)")
     parser.add_argument("--objectives", nargs="+", choices=OBJECTIVES, default=list(OBJECTIVES), help="of --benchmark")
-    parser.add_argument("--validation", action="store_true", help="queries out of the training items, as for every choice")
+    parser.add_argument(
+        "--validation", action="store_true", help="queries out of the training items, as for every choice"
+    )
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of --benchmark (default 1)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where --benchmark writes its figures as well")
 

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,29 @@ def test_encode_gives_the_codes_of_the_hasher(hashers: Path, tmp_path: Path) -> 
     assert np.array_equal(np.load(out), hasher.encode(documents))
     assert run("scripts.encode", hashers / "digits@1", "digits", "--out", out, "--logits").returncode == 0
     assert np.array_equal(np.load(out), hasher.logits(hasher.rows(documents)))
+
+
+def test_a_training_that_was_killed_goes_on_to_the_same_codes(tmp_path: Path) -> None:
+    options = ("digits", "--epochs", "6", "--bits", "16", "--hidden", "32")
+    assert run("scripts.train", *options, "--out", tmp_path / "whole").returncode == 0
+    killed = [*options, "--out", tmp_path / "killed", "--checkpoint-seconds", "0"]
+    checkpoint = tmp_path / "killed" / ".digits@1.checkpoint"
+    with subprocess.Popen(
+        [sys.executable, "-m", "scripts.train", *map(str, killed)], stderr=subprocess.DEVNULL
+    ) as process:
+        while not checkpoint.exists():
+            assert process.poll() is None
+            time.sleep(0.005)
+        process.kill()
+    assert [path.name for path in checkpoint.parent.iterdir() if path.suffix != ".new"] == [checkpoint.name]
+    done = run("scripts.train", *killed, "--bits", 24, "--resume")
+    assert done.returncode == 1
+    assert "one of other data or options" in done.stderr
+    done = run("scripts.train", *killed, "--resume")
+    assert done.returncode == 0, done.stderr
+    whole, resumed = (Hasher.load(tmp_path / name / "digits@1") for name in ("whole", "killed"))
+    assert whole.card["files"] == resumed.card["files"]
+    assert [path.name for path in (tmp_path / "killed").iterdir()] == ["digits@1"]
 
 
 def test_evaluate_repeats_the_table_of_training(hashers: Path) -> None:

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from models.errors import InvalidInputError
-from models.training import checkpoint
 from models.training.config import Config
 from models.training.corruption import Corruption
 from models.training.loop import fit
@@ -28,14 +27,11 @@ def _stopped(steps: Iterable[int], status: Callable[[], str]) -> Iterator[int]:
         yield step
 
 
-def test_a_run_that_was_stopped_ends_in_the_same_codes(
-    sample: Sample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(checkpoint, "SECONDS", 0.0)
+def test_a_run_that_was_stopped_ends_in_the_same_codes(sample: Sample, tmp_path: Path) -> None:
     path = tmp_path / "run"
     whole = fit(sample, CONFIG)
     with pytest.raises(KeyboardInterrupt):
-        fit(sample, CONFIG, _stopped, path)
+        fit(sample, CONFIG, _stopped, path, 0.0)
     started: list[int] = []
 
     def watched(steps: Iterable[int], status: Callable[[], str]) -> Iterator[int]:
@@ -43,7 +39,7 @@ def test_a_run_that_was_stopped_ends_in_the_same_codes(
             started.append(step)
             yield step
 
-    resumed = fit(sample, CONFIG, watched, path)
+    resumed = fit(sample, CONFIG, watched, path, 0.0)
     assert started[0] == 20
     for name, value in whole.network.state_dict().items():
         assert torch.equal(value, resumed.network.state_dict()[name]), name
@@ -52,12 +48,9 @@ def test_a_run_that_was_stopped_ends_in_the_same_codes(
     assert [file.name for file in tmp_path.iterdir()] == ["run"]
 
 
-def test_a_checkpoint_of_another_run_or_a_damaged_one_is_refused(
-    sample: Sample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(checkpoint, "SECONDS", 0.0)
+def test_a_checkpoint_of_another_run_or_a_damaged_one_is_refused(sample: Sample, tmp_path: Path) -> None:
     path = tmp_path / "run"
-    fit(sample, CONFIG, checkpoint=path)
+    fit(sample, CONFIG, checkpoint=path, checkpoint_seconds=0.0)
     with pytest.raises(InvalidInputError, match="other data or options"):
         fit(sample, Config(bits=16, epochs=7, hidden=8), checkpoint=path)
     other = draw_sample(np.random.default_rng(1).standard_normal((400, 12)).astype(np.float32), CONFIG)
