@@ -20,7 +20,7 @@ class Objective:
 OBJECTIVES: dict[str, Objective] = {
     "hashing": Objective(
         {
-            "reconstruction": 2.0,
+            "reconstruction": 3.0,
             "similarity": 1.0,
             "smoothed_similarity": 2.0,
             "decorrelation": 20.0,

@@ -14,7 +14,7 @@ from torch.nn import functional
 from models.training.network import binary_code
 from models.training.terms.step import Data, Step
 
-PERPLEXITY = 10.0
+PERPLEXITY = 14.0
 SMOOTHED_PERPLEXITY = 30.0
 SMOOTHED_TEMPERATURE = 0.2
 SAMPLE_BATCHES = 4
