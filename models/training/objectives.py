@@ -20,9 +20,9 @@ class Objective:
 OBJECTIVES: dict[str, Objective] = {
     "hashing": Objective(
         {
-            "reconstruction": 3.0,
+            "reconstruction": 4.0,
             "similarity": 1.0,
-            "smoothed_similarity": 2.0,
+            "smoothed_similarity": 2.7,
             "decorrelation": 20.0,
             "balance": 1.0,
         },

@@ -57,7 +57,7 @@ def print_benchmark(arguments: argparse.Namespace) -> None:
     figures: dict[int, list[Quality]] = {}
     for bits in arguments.bits:
         table = figures.setdefault(bits, [])
-        for name, config in recipes(bits, arguments.objectives):
+        for name, config in recipes(bits, arguments.objectives, not arguments.no_terms):
             hasher = make_hasher("benchmark@1", features, sample, config).hasher
             table.append(evaluation.codes(name, hasher.logits))
         table += [evaluation.codes(name, encode) for name, encode in baselines(parts.base, bits).items()]
@@ -77,11 +77,11 @@ def test_split(data: Dataset, rows: np.ndarray, labels: np.ndarray | None) -> Sp
     return split(rows, labels, SHARE, QUERIES)
 
 
-def recipes(bits: int, objectives: list[str]) -> Iterator[tuple[str, Config]]:
+def recipes(bits: int, objectives: list[str], terms: bool = True) -> Iterator[tuple[str, Config]]:
     """Each objective with its own defaults, and what remains of the default one when a term is left out."""
     for objective in objectives:
         config = Config(bits=bits, objective=objective)
         yield objective, config
-        if objective == DEFAULT and bits == TAKEN_APART_AT:
+        if terms and objective == DEFAULT and bits == TAKEN_APART_AT:
             for term in config.resolved().weights:
                 yield f"{objective} without {term}", replace(config, weights={term: 0.0})

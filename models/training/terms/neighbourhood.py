@@ -18,7 +18,9 @@ PERPLEXITY = 14.0
 SMOOTHED_PERPLEXITY = 30.0
 SMOOTHED_TEMPERATURE = 0.2
 SAMPLE_BATCHES = 4
-HIDDEN_VARIANCE_GAIN = 2.0
+SHARED_VARIANCE_GAIN = 1.2
+HIDDEN_VARIANCE_GAIN = 4.0
+CLUSTER_EXPONENT = 1.5
 
 
 class Similarity:
@@ -38,13 +40,13 @@ class Similarity:
 class SmoothedSimilarity:
     """The same against inputs averaged over the neighbour graph, by cosine; draws whole clusters together.
 
-    Its value is scaled by the share of variance that the smoothing keeps: where neighbours have little in common,
-    as in high-dimensional text vectors, there are no clusters to draw together.
+    Its value is scaled by a power of the share of variance that the smoothing keeps: where neighbours have little in
+    common, as in high-dimensional text vectors, there are no clusters to draw together.
     """
 
     def __init__(self, data: Data) -> None:
         self._unit = functional.normalize(data.sample.smoothed, dim=1)
-        self._shared = data.sample.shared
+        self._worth = data.sample.shared**CLUSTER_EXPONENT
         batches = [data.sample_batch() for _ in range(SAMPLE_BATCHES)]
         self._beta = beta_for_perplexity(_all_distances(self._unit, batches), SMOOTHED_PERPLEXITY)
 
@@ -52,14 +54,14 @@ class SmoothedSimilarity:
         """Scalar."""
         points = self._unit[step.rows].to(step.code.device)
         target = torch.softmax(-self._beta * _squared_distances(points, step.same), dim=1)
-        return self._shared * _cross_entropy(target, step, SMOOTHED_TEMPERATURE)
+        return self._worth * _cross_entropy(target, step, SMOOTHED_TEMPERATURE)
 
 
 def code_temperature(data: Data, batches: list[Tensor]) -> float:
     """The softmax temperature of the codes' cosines.
 
-    At the start (PCA-ITQ) it would give codes the inputs' own perplexity; it is raised by what neighbours share and
-    by the variance that is outside the leading `bits` components, which no code of that length can follow.
+    At the start (PCA-ITQ) it would give codes the inputs' own perplexity; it is raised by what neighbours share and by
+    the square of the share of variance outside the leading `bits` components, which no code of that length can follow.
     """
     inputs, encoder = data.sample.inputs, data.network.encoder.linear
     bits = encoder.out_features
@@ -70,7 +72,7 @@ def code_temperature(data: Data, batches: list[Tensor]) -> float:
     start = 1 / (2 * beta_for_perplexity(distances, PERPLEXITY))
     variances = inputs.var(dim=0)
     hidden = float(variances.sort(descending=True).values[bits:].sum() / variances.sum())
-    return start * (1 + data.sample.shared + HIDDEN_VARIANCE_GAIN * hidden)
+    return start * (1 + SHARED_VARIANCE_GAIN * data.sample.shared + HIDDEN_VARIANCE_GAIN * hidden**2)
 
 
 def beta_for_perplexity(distances: list[Tensor], perplexity: float, iterations: int = 40) -> float:

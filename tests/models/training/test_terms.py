@@ -140,7 +140,7 @@ def test_neighbourhood_terms_are_cross_entropies_of_softmaxes() -> None:
             cosine = torch.stack([step.code[i] @ step.code[j] / 8 for j in others])
             said = torch.log_softmax(cosine / (temperature or term._temperature), dim=0)
             value -= float((torch.softmax(near, dim=0) * said).sum().detach()) / 5
-        share = 1.0 if temperature is None else data.sample.shared
+        share = 1.0 if temperature is None else data.sample.shared**1.5
         assert float(term(step).detach()) == pytest.approx(share * value, rel=1e-4)
 
 
