@@ -33,6 +33,7 @@ def add_benchmark_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--benchmark", metavar="DATA", help="train every objective at every length and compare")
     parser.add_argument("--bits", type=int, nargs="+", default=BITS, help="of --benchmark (default 16 32 64 128 256)")
     parser.add_argument("--objectives", nargs="+", choices=OBJECTIVES, default=list(OBJECTIVES), help="of --benchmark")
+    parser.add_argument("--no-terms", action="store_true", help="without what remains of hashing less each term")
     parser.add_argument(
         "--validation", action="store_true", help="queries out of the training items, as for every choice"
     )
