@@ -20,25 +20,34 @@ def nearest(
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Rows (m, k) int64 of the k nearest of base (n, d) for queries (m, d), nearest first, and their distances.
 
-    Distances (m, k) float32 are `|b|^2 - 2 q . b`: squared L2 less the query's own square. With `itself`, query i is
-    base row i and is left out of its own answer. `track` wraps the loop over blocks of queries, to show progress.
+    Distances (m, k) float32 are squared L2. With `itself`, query i is base row i and is left out of its own answer.
+    `track` wraps the loop over blocks of queries, to show progress.
     """
     k = min(k, len(base) - itself)
+    # Far from the origin, squares in single precision would drown the differences between them.
+    origin = queries.mean(axis=0, dtype=np.float64).astype(np.float32) if len(queries) else np.float32(0)
     found = np.empty((len(queries), k), np.int64)
     distances = np.empty((len(queries), k), np.float32)
     for start in track(range(0, len(queries), QUERIES)):
-        rows, near = _nearest(queries[start : start + QUERIES], base, k, start if itself else None)
+        shifted = queries[start : start + QUERIES] - origin
+        rows, near = _nearest(shifted, base, k, start if itself else None, origin)
+        near += np.einsum("ij,ij->i", shifted, shifted)[:, None]
         found[start : start + QUERIES], distances[start : start + QUERIES] = rows, near
     return found, distances
 
 
 def _nearest(
-    queries: NDArray[np.float32], base: Rows, k: int, itself: int | None
+    queries: NDArray[np.float32],
+    base: Rows,
+    k: int,
+    itself: int | None,
+    origin: NDArray[np.float32] | np.float32,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     rows, best = np.empty((len(queries), 0), np.int64), np.empty((len(queries), 0), np.float32)
     offset = 0
     for block in blocks(base, BASE):
-        far = np.einsum("ij,ij->i", block, block) - 2.0 * (queries @ block.T)
+        shifted = block - origin
+        far = np.einsum("ij,ij->i", shifted, shifted) - 2.0 * (queries @ shifted.T)
         if itself is not None:
             own = np.arange(itself, itself + len(queries)) - offset
             inside = np.flatnonzero((own >= 0) & (own < len(block)))

@@ -14,20 +14,23 @@ from models.evaluation.baselines import baselines
 from models.evaluation.quality import Evaluation, Quality, evaluate
 from models.evaluation.split import split
 from models.features import MODALITIES
-from models.folder import write_folder
 from models.rows import Rows, blocks
+from models.training.checkpoint import run_key
 from models.training.config import STARTS, Config
 from models.training.corruption import Corruption
-from models.training.loop import CHECKPOINT_SECONDS
+from models.training.loop import CHECKPOINT_SECONDS, pick_device
 from models.training.objectives import OBJECTIVES
 from models.training.prepare import draw_sample
 from models.versions import next_folder
 from scripts.console import print_quality, run, track
 from scripts.datasets import DATA_DIR_HELP, DATA_HELP, open_dataset
 from scripts.features import add_feature_options, pick_features
+from scripts.options import positive
+from scripts.options import seconds as seconds_option
+from scripts.outputs import check_writable
 from scripts.report import Material, check_folder, write_report
 from scripts.rows import read_rows
-from scripts.training import make_hasher
+from scripts.training import make_hasher, write_next
 
 HELD_OUT = 0.2
 MOST_QUERIES = 1000
@@ -55,17 +58,22 @@ def main() -> None:
     if arguments.modality not in (None, data.modality):
         raise InvalidInputError(f"expected {arguments.modality} items, got {data.modality} items from {data.name}")
     folder = next_folder(arguments.out, arguments.name or data.name)
+    check_writable(arguments.out)
+    pick_device(config.device)
     if arguments.report is not None:
+        check_writable(arguments.report.parent)
         check_folder(arguments.report)
-    checkpoint = folder.with_name(f".{folder.name}.checkpoint")
-    if not arguments.resume:
-        checkpoint.unlink(missing_ok=True)
     features = pick_features(data, arguments)
     rows, labels = read_rows(data, features)
     parts = split(rows, labels, HELD_OUT, MOST_QUERIES, config.seed)
 
     started = time.monotonic()
     sample = draw_sample(parts.base, config, lambda numbers: track(numbers, "neighbours"))
+    checkpoint = arguments.out / f".{folder.name.split('@')[0]}.{run_key(config, sample)}.checkpoint"
+    if not arguments.resume:
+        checkpoint.unlink(missing_ok=True)
+    elif not checkpoint.exists():
+        raise InvalidInputError(f"expected a stopped run of this data and these options in {arguments.out}, found none")
     try:
         made = make_hasher(folder.name, features, sample, config, checkpoint, arguments.checkpoint_seconds)
     except KeyboardInterrupt:
@@ -78,7 +86,7 @@ def main() -> None:
     table = evaluate(evaluation, {name: made.hasher.logits, **baselines(parts.base, config.bits)})
     card["data"] = {"name": data.name, "items": len(parts.base), "sha256": fingerprint(parts.base)}
     card["metrics"] = {quality.name: asdict(quality) for quality in table}
-    write_folder(folder, card, made.files)
+    folder = write_next(arguments.out, card, made.files)
     checkpoint.unlink(missing_ok=True)
 
     terms = ", ".join(f"{term} {value:.4f}" for term, value in card["losses"].items())
@@ -127,20 +135,12 @@ def parse() -> argparse.Namespace:
         "--resume", action="store_true", help="go on with a run that was stopped; same options, same codes"
     )
     parser.add_argument(
-        "--checkpoint-seconds", type=float, default=CHECKPOINT_SECONDS, help="between saves for --resume"
+        "--checkpoint-seconds", type=seconds_option, default=CHECKPOINT_SECONDS, help="between saves for --resume"
     )
     parser.add_argument("--report", type=Path, metavar="DIR", help="write a page to look at; trains more code lengths")
     parser.add_argument("--data-dir", type=Path, help=DATA_DIR_HELP)
     add_feature_options(parser)
     return parser.parse_args()
-
-
-def positive(text: str) -> int:
-    """A whole number, 1 or more."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"expected 1 or more, got {number}")
-    return number
 
 
 def weight(text: str) -> tuple[str, float]:

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from models.features import Features
+from models.folder import write_folder
 from models.hasher import DECODER, ENCODER, Hasher
 from models.training.config import Config
 from models.training.export import export_decoder, export_encoder
 from models.training.loop import CHECKPOINT_SECONDS, Trained, fit
 from models.training.sample import Sample
+from models.versions import next_folder
 from scripts.console import track
 
 
@@ -52,3 +54,15 @@ def make_hasher(
     }
     hasher = Hasher(card, features, encoder, decoder)
     return Made(hasher, {ENCODER: encoder, DECODER: decoder, **features.files()}, trained)
+
+
+def write_next(directory: Path, card: dict[str, Any], files: dict[str, bytes]) -> Path:
+    """Write a hasher as the next version there is by now: another training may have ended meanwhile."""
+    while True:
+        folder = next_folder(directory, card["name"])
+        card["version"] = int(folder.name.split("@")[1])
+        try:
+            write_folder(folder, card, files)
+        except FileExistsError:
+            continue
+        return folder

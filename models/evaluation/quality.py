@@ -53,9 +53,10 @@ class Evaluation:
         self._order = np.random.default_rng(0).permutation(len(data.base))
         self._members: dict[str, NDArray[np.intp]] = {}
         if data.base_labels is not None:
-            self._members = {
-                str(name): np.flatnonzero(data.base_labels == name) for name in np.unique(data.base_labels)
-            }
+            names, which = np.unique(data.base_labels, return_inverse=True)
+            ends = np.bincount(which).cumsum()[:-1]
+            places = np.split(which.argsort(kind="stable"), ends)
+            self._members = {str(name): members for name, members in zip(names, places, strict=True)}
 
     def floats(self) -> Quality:
         """What the float features themselves reach."""

@@ -18,6 +18,15 @@ from models.training.network import Autoencoder
 from models.training.sample import Sample
 
 
+def run_key(config: Config, sample: Sample) -> str:
+    """What a run is known by: its config, its inputs and the code that trains, as 16 hex digits."""
+    digest = hashlib.sha256(json.dumps(config.card(), sort_keys=True).encode())
+    digest.update(sample.inputs.numpy().data)
+    for source in sorted(Path(__file__).parent.rglob("*.py")):
+        digest.update(source.read_bytes())
+    return digest.hexdigest()[:16]
+
+
 class Order(Protocol):
     """What is left of an order of items."""
 
@@ -43,10 +52,7 @@ class Checkpoint:
         self._network, self._optimizer, self._generator = network, optimizer, generator
         self._batches, self._history = batches, history
         self._saved = time.monotonic()
-        self._run = ""
-        if path is not None:
-            inputs = hashlib.sha256(sample.inputs.numpy().data).hexdigest()
-            self._run = json.dumps({"config": config.card(), "inputs": inputs}, sort_keys=True)
+        self._run = "" if path is None else run_key(config, sample)
 
     def save(self, done: int) -> None:
         """Write the state after `done` steps, if the last time is `seconds` ago or more."""
@@ -80,8 +86,7 @@ class Checkpoint:
             raise InvalidInputError(f"expected {self._path} to be a checkpoint, got a damaged file: {error}") from None
         if said.get("run") != self._run:
             raise InvalidInputError(
-                f"expected {self._path} to be a checkpoint of this run, got one of other data or options; "
-                "give the options of the run that was stopped, or start afresh without --resume"
+                f"expected {self._path} to be a checkpoint of this run, got one of other data, options or code"
             )
         self._network.load_state_dict(_part(tensors, "network."))
         state: dict[int, dict[str, Tensor]] = {}

@@ -68,8 +68,10 @@ class Config:
                 "expected 0 hidden units for a tied decoder that is to predict sparse codes, which must be linear, "
                 f"got {self.hidden}"
             )
-        if bad := [name for name, weight in self.weights.items() if not math.isfinite(weight)]:
-            raise InvalidInputError(f"expected finite weights, got {self.weights[bad[0]]} for {bad[0]}")
+        if bad := [name for name, weight in self.weights.items() if not 0 <= weight < math.inf]:
+            raise InvalidInputError(f"expected finite weights of 0 or more, got {self.weights[bad[0]]} for {bad[0]}")
+        if not any(self.resolved().weights.values()):
+            raise InvalidInputError(f"expected a weight above 0, got 0 for all terms of {self.objective}")
         for name in ("components", "sample", "neighbours", "seeds_a_batch"):
             if getattr(self, name) < 1:
                 raise InvalidInputError(f"expected {name} of 1 or more, got {getattr(self, name)}")

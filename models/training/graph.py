@@ -49,9 +49,12 @@ def _by_clusters(points: Tensor, k: int, seed: int, track: Track) -> Tensor:
         candidates = torch.cat([members[int(other)] for other in probed[number]])
         if len(candidates) <= k:
             candidates = torch.arange(len(points))
-        distances = _squared(points[rows], points[candidates])
-        distances[rows[:, None] == candidates] = torch.inf
-        found[rows] = candidates[distances.topk(k, dim=1, largest=False).indices]
+        # Where many items are equal one cluster holds them all: a few rows at a time keep memory bounded.
+        for start in range(0, len(rows), ITEMS_A_CLUSTER):
+            some = rows[start : start + ITEMS_A_CLUSTER]
+            distances = _squared(points[some], points[candidates])
+            distances[some[:, None] == candidates] = torch.inf
+            found[some] = candidates[distances.topk(k, dim=1, largest=False).indices]
     return found
 
 

@@ -26,7 +26,7 @@ class History:
         self._watched = inputs[chosen]
 
     def add(self, losses: dict[str, Tensor], network: Autoencoder, step: int, total: int) -> None:
-        """Note the losses of one step, and look at the codes 40 times in all."""
+        """Note the losses of one step, and now and then look at the codes."""
         for name, value in losses.items():
             self.losses[name].append(float(value.detach()))
         if step % max(1, total // LOOKS) == 0 or step == total - 1:

@@ -34,7 +34,7 @@ def fit_projection(features: Rows, components: int) -> Projection:
     """
     mean, variances, directions = principal_directions(features)
     total = float(variances.sum())
-    if total <= 1e-12 * max(1.0, float(np.square(mean).sum())):
-        raise InvalidInputError("expected items that differ, got items whose features are all the same")
+    if total <= 1e-14 * float(np.square(mean).sum()):
+        raise InvalidInputError("expected items that differ, got items whose features are all the same, or nearly so")
     kept = min(components, directions.shape[1])
     return Projection(mean, directions[:, :kept], float(np.sqrt(kept / variances[:kept].sum())))

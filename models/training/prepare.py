@@ -18,8 +18,8 @@ def draw_sample(features: Rows, config: Config, track: Track = lambda numbers: n
     The projection is fitted to all features, which are read a block at a time; at most `config.sample` rows are kept.
     `track` wraps the search for neighbours, to show progress.
     """
-    if len(features) < MINIMUM_ITEMS:
-        raise InvalidInputError(f"expected at least {MINIMUM_ITEMS} items to train on, got {len(features)}")
+    if (size := min(len(features), config.sample)) < MINIMUM_ITEMS:
+        raise InvalidInputError(f"expected at least {MINIMUM_ITEMS} items to train on, got {size}")
     projection = fit_projection(features, config.components)
     kept = draw(features, config.sample, config.seed)
     inputs = torch.from_numpy(projection.forward(kept))

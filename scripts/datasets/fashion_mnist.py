@@ -1,6 +1,7 @@
 """`fashion-mnist`: 70,000 images of clothes as IDX files (Xiao, Rasul and Vollgraf, arXiv 1708.07747)."""
 
 import gzip
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,8 +32,11 @@ def read_idx(folder: Path, name: str) -> NDArray[np.uint8]:
     """One IDX file of unsigned bytes, plain or gzipped: two zeros, type 8, rank, sizes big-endian, then the bytes."""
     for path, opener in ((folder / name, open), (folder / f"{name}.gz", gzip.open)):
         if path.is_file():
-            with opener(path, "rb") as file:
-                content = file.read()
+            try:
+                with opener(path, "rb") as file:
+                    content = file.read()
+            except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+                raise InvalidInputError(f"expected {path} to be whole, got a damaged file: {error}") from None
             break
     else:
         raise InvalidInputError(

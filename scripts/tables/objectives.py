@@ -18,6 +18,8 @@ from models.training.prepare import draw_sample
 from scripts.console import print_quality, track
 from scripts.datasets import Dataset, open_dataset
 from scripts.features import pick_features
+from scripts.options import positive
+from scripts.outputs import check_writable
 from scripts.rows import read_rows
 from scripts.training import make_hasher
 
@@ -37,13 +39,16 @@ def add_benchmark_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--validation", action="store_true", help="queries out of the training items, as for every choice"
     )
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads of --benchmark (default 1)")
+    parser.add_argument("--threads", type=positive, default=1, help="CPU threads of --benchmark (default 1)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where --benchmark writes its figures as well")
 
 
 def print_benchmark(arguments: argparse.Namespace) -> None:
     """Train and print, a table a length; at 64 bits the default objective also without each of its terms."""
     torch.set_num_threads(arguments.threads)
+    plan = {bits: list(recipes(bits, arguments.objectives, not arguments.no_terms)) for bits in arguments.bits}
+    if arguments.json is not None:
+        check_writable(arguments.json.parent)
     data = open_dataset(arguments.benchmark, arguments.data_dir)
     features = pick_features(data, arguments)
     rows, labels = read_rows(data, features)
@@ -56,9 +61,9 @@ def print_benchmark(arguments: argparse.Namespace) -> None:
     floats = evaluation.floats()
     sample = draw_sample(parts.base, Config(), lambda numbers: track(numbers, "neighbours"))
     figures: dict[int, list[Quality]] = {}
-    for bits in arguments.bits:
+    for bits, planned in plan.items():
         table = figures.setdefault(bits, [])
-        for name, config in recipes(bits, arguments.objectives, not arguments.no_terms):
+        for name, config in planned:
             hasher = make_hasher("benchmark@1", features, sample, config).hasher
             table.append(evaluation.codes(name, hasher.logits))
         table += [evaluation.codes(name, encode) for name, encode in baselines(parts.base, bits).items()]

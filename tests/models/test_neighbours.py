@@ -17,8 +17,17 @@ def test_equals_sorting_all_distances() -> None:
     all_distances = ((queries[:, None] - base[None]) ** 2).sum(axis=2)
     rows, distances = nearest(queries, base, 7)
     assert np.array_equal(rows, np.argsort(all_distances, axis=1)[:, :7])
-    own = (queries**2).sum(axis=1, keepdims=True)
-    assert np.allclose(distances + own, np.sort(all_distances, axis=1)[:, :7], atol=1e-5)
+    assert np.allclose(distances, np.sort(all_distances, axis=1)[:, :7], atol=1e-5)
+
+
+def test_far_from_the_origin_neighbours_are_the_same() -> None:
+    rng = np.random.default_rng(0)
+    base, queries = rng.standard_normal((700, 5)).astype(np.float32), rng.standard_normal((60, 5)).astype(np.float32)
+    far = np.float32(4096)
+    shifted = (queries + far).astype(np.float64), (base + far).astype(np.float64)
+    expected = ((shifted[0][:, None] - shifted[1][None]) ** 2).sum(axis=2)
+    found, _ = nearest(queries + far, base + far, 7)
+    assert np.allclose(np.take_along_axis(expected, found, 1), np.sort(expected, axis=1)[:, :7], atol=1e-3)
 
 
 def test_itself_is_left_out() -> None:

@@ -52,6 +52,14 @@ def test_fashion_mnist_is_read_from_idx_files(tmp_path) -> None:
         open_dataset("fashion-mnist", tmp_path)
 
 
+def test_a_gzipped_idx_file_that_was_cut_short_says_so(tmp_path) -> None:
+    whole = gzip.compress(b"\0\0\x08\1\0\0\0\2\1\2")
+    for name in ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"):
+        (tmp_path / name).write_bytes(whole[:-9])
+    with pytest.raises(InvalidInputError, match="to be whole, got a damaged file"):
+        open_dataset("fashion-mnist", tmp_path)
+
+
 def test_missing_fashion_mnist_says_how_to_get_it(tmp_path) -> None:
     with pytest.raises(InvalidInputError, match=r"apt install dataset-fashion-mnist.*--data-dir"):
         open_dataset("fashion-mnist", tmp_path)

@@ -20,7 +20,7 @@ class Balance:
 
 
 class Decorrelation:
-    """Mean square of the off-diagonal covariances between bits."""
+    """Sum of the squared covariances between different bits, over the square of the number of bits."""
 
     def __init__(self, data: Data) -> None:
         pass

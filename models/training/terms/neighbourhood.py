@@ -46,7 +46,7 @@ class SmoothedSimilarity:
 
     def __init__(self, data: Data) -> None:
         self._unit = functional.normalize(data.sample.smoothed, dim=1)
-        self._worth = data.sample.shared**CLUSTER_EXPONENT
+        self._worth = float(data.sample.shared**CLUSTER_EXPONENT)
         batches = [data.sample_batch() for _ in range(SAMPLE_BATCHES)]
         self._beta = beta_for_perplexity(_all_distances(self._unit, batches), SMOOTHED_PERPLEXITY)
 
@@ -54,7 +54,8 @@ class SmoothedSimilarity:
         """Scalar."""
         points = self._unit[step.rows].to(step.code.device)
         target = torch.softmax(-self._beta * _squared_distances(points, step.same), dim=1)
-        return self._worth * _cross_entropy(target, step, SMOOTHED_TEMPERATURE)
+        loss: Tensor = self._worth * _cross_entropy(target, step, SMOOTHED_TEMPERATURE)
+        return loss
 
 
 def code_temperature(data: Data, batches: list[Tensor]) -> float:

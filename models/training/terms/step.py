@@ -39,7 +39,8 @@ class Step:
     @cached_property
     def same(self) -> Tensor:
         """Which pairs of the batch are one item, (m, m) bool: an item may come more than once."""
-        return self.rows[:, None] == self.rows[None]
+        rows = self.rows.to(self.code.device)
+        return rows[:, None] == rows[None]
 
     @cached_property
     def cosines(self) -> Tensor:

@@ -51,10 +51,10 @@ def test_a_run_that_was_stopped_ends_in_the_same_codes(sample: Sample, tmp_path:
 def test_a_checkpoint_of_another_run_or_a_damaged_one_is_refused(sample: Sample, tmp_path: Path) -> None:
     path = tmp_path / "run"
     fit(sample, CONFIG, checkpoint=path, checkpoint_seconds=0.0)
-    with pytest.raises(InvalidInputError, match="other data or options"):
+    with pytest.raises(InvalidInputError, match="other data, options or code"):
         fit(sample, Config(bits=16, epochs=7, hidden=8), checkpoint=path)
     other = draw_sample(np.random.default_rng(1).standard_normal((400, 12)).astype(np.float32), CONFIG)
-    with pytest.raises(InvalidInputError, match="other data or options"):
+    with pytest.raises(InvalidInputError, match="other data, options or code"):
         fit(other, CONFIG, checkpoint=path)
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(InvalidInputError, match="damaged"):

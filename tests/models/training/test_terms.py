@@ -4,17 +4,23 @@ import torch
 
 from models.training.config import Config
 from models.training.corruption import Corruption
+from models.training.fista import infer
 from models.training.network import Autoencoder, binary_code, sigmoid_code
 from models.training.prepare import draw_sample
 from models.training.terms.balance import Balance, Decorrelation
 from models.training.terms.contraction import Contraction, closed_form
 from models.training.terms.decay import WeightDecay
 from models.training.terms.neighbourhood import (
+    HIDDEN_VARIANCE_GAIN,
+    PERPLEXITY,
+    SHARED_VARIANCE_GAIN,
     SMOOTHED_TEMPERATURE,
     Similarity,
     SmoothedSimilarity,
     beta_for_perplexity,
+    code_temperature,
 )
+from models.training.terms.prediction import PULL, SPARSITY, Prediction
 from models.training.terms.reconstruction import Reconstruction
 from models.training.terms.sparsity import GaussianSparsity, Sparsity
 from models.training.terms.step import Data, Step
@@ -119,6 +125,69 @@ def test_perplexity_is_met() -> None:
     beta = beta_for_perplexity([distances], 10)
     share = torch.softmax(-beta * distances, dim=1)
     assert float(torch.exp(-(share * share.log()).sum(dim=1).mean())) == pytest.approx(10, rel=1e-3)
+
+
+def test_prediction_by_hand_and_no_column_outgrows_the_start() -> None:
+    network, inputs = random_network(0), torch.randn(5, 6)
+    term = Prediction(data_of(network, inputs))
+    start = network.decoder.parts().weight.detach().clone()
+    bound = float(start.norm(dim=0).mean())
+    step = step_of(network, inputs)
+    value = float(term(step).detach())
+    weight = network.decoder.parts().weight.detach()
+    assert torch.allclose(weight.norm(dim=0), start.norm(dim=0).clamp_max(bound))
+    predicted = torch.sigmoid(step.logits).detach()
+    bias = network.decoder.parts().bias.detach()
+
+    def loss(h: torch.Tensor) -> float:
+        error = (inputs - ((2 * h - 1) @ weight.T + bias)).square().sum()
+        return float((error + SPARSITY * h.sum() + PULL * (h - predicted).square().sum()) / 5 / 6)
+
+    assert value < loss(predicted)
+    rng = torch.Generator().manual_seed(0)
+    inferred = infer(inputs + weight.sum(dim=1) - bias, 2 * weight, predicted, SPARSITY, PULL, iterations=3000)
+    assert value == pytest.approx(loss(inferred), rel=1e-3)
+    for _ in range(20):
+        nearby = (inferred + 0.05 * torch.randn(inferred.shape, generator=rng)).clamp(0, 1)
+        assert loss(nearby) >= loss(inferred) - 1e-6
+
+
+def test_code_temperature_rises_with_what_is_shared_and_with_what_is_hidden() -> None:
+    network = random_network(0)
+    sample = draw_sample(np.random.default_rng(0).standard_normal((40, 6)).astype(np.float32), Config())
+    data = Data(sample, network, lambda: torch.arange(40), torch.Generator())
+    with torch.no_grad():
+        codes = binary_code(network.encoder.linear(sample.inputs))
+    cosines = codes @ codes.T / 8
+    found = code_temperature(data, [torch.arange(40)])
+    start = found / (1 + SHARED_VARIANCE_GAIN * sample.shared)
+    share = torch.softmax((cosines / start).masked_fill(torch.eye(40, dtype=torch.bool), -1e9), dim=1)
+    assert float(torch.exp(-(share * share.clamp_min(1e-12).log()).sum(dim=1).mean())) == pytest.approx(
+        PERPLEXITY, rel=0.01
+    )
+    narrow = Autoencoder(6, 4, 0, seed=0)
+    hidden = sample.inputs.var(dim=0).sort(descending=True).values[4:].sum() / sample.inputs.var(dim=0).sum()
+    with torch.no_grad():
+        codes = binary_code(narrow.encoder.linear(sample.inputs)) / 2
+    same = torch.eye(40, dtype=torch.bool)
+    distances = (2 - 2 * codes @ codes.T).masked_fill(same, 1e30)
+    start = 1 / (2 * beta_for_perplexity([distances], PERPLEXITY))
+    expected = start * (1 + SHARED_VARIANCE_GAIN * sample.shared + HIDDEN_VARIANCE_GAIN * float(hidden) ** 2)
+    narrow_data = Data(sample, narrow, lambda: torch.arange(40), torch.Generator())
+    assert code_temperature(narrow_data, [torch.arange(40)]) == pytest.approx(expected, rel=1e-3)
+
+
+def test_every_part_of_a_step_lies_where_the_code_does() -> None:
+    network, rows = random_network(0).to("meta"), torch.tensor([0, 1, 1])
+    clean = torch.zeros(3, 6, device="meta")
+    logits = network.encoder(clean)
+    step = Step(network, rows, clean, clean, logits, binary_code(logits))
+    for part in (step.same, step.cosines, step.activations, step.soft_code):
+        assert part.device.type == "meta"
+    data = data_of(random_network(0), torch.zeros(0, 6))
+    data = Data(data.sample, data.network, lambda: torch.arange(40), data.generator)
+    for term in (Similarity(data), SmoothedSimilarity(data), Reconstruction(data), Balance(data), Decorrelation(data)):
+        assert term(step).device.type == "meta"
 
 
 def test_neighbourhood_terms_are_cross_entropies_of_softmaxes() -> None:

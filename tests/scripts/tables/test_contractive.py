@@ -67,9 +67,9 @@ def test_norms_are_compared_with_the_first_here_and_in_the_paper() -> None:
 def test_the_whole_table_from_a_folder(validation, tmp_path, monkeypatch, capsys) -> None:
     rng = np.random.default_rng(0)
     for part, number in (("train", 80), ("t10k", 30)):
-        (tmp_path / f"{part}-images-idx3-ubyte").write_bytes(idx(rng.integers(0, 256, (number, 28, 28), np.uint8)))
+        (tmp_path / f"{part}-images-idx3-ubyte").write_bytes(idx(rng.integers(0, 256, (number, 6, 5), np.uint8)))
         (tmp_path / f"{part}-labels-idx1-ubyte").write_bytes(idx(rng.integers(0, 10, number, np.uint8)))
-    for name, value in (("SPECTRUM_IMAGES", 2), ("VALIDATION", 30), ("VALIDATION_EPOCHS", 1)):
+    for name, value in (("SPECTRUM_IMAGES", 2), ("VALIDATION", 30), ("STEPS", 1)):
         monkeypatch.setattr(contractive, name, value)
     print_contractive_table(tmp_path, validation=validation)
     printed = capsys.readouterr().out
