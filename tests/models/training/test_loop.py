@@ -85,8 +85,9 @@ def test_same_seed_same_codes_and_another_seed_others() -> None:
 @pytest.mark.parametrize("objective", [name for name in OBJECTIVES if name != "hashing"])
 def test_every_objective_lowers_its_own_loss(objective: str) -> None:
     features, _ = digits()
-    short = train(features, Config(objective=objective, epochs=1, bits=16)).history.final_losses()["total"]
-    long = train(features, Config(objective=objective, epochs=12, bits=16)).history.final_losses()["total"]
+    # From a random start: what PCA-ITQ and least squares begin with leaves the predictive one little to gain.
+    short = train(features, Config(16, objective, 1, start="random")).history.final_losses()["total"]
+    long = train(features, Config(16, objective, 12, start="random")).history.final_losses()["total"]
     assert long < short * 0.95
 
 
