@@ -10,6 +10,11 @@ import pytest
 DIMENSION = 12
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--long`: the tests of faults at the sizes of a nightly run."""
+    parser.addoption("--long", action="store_true", help="run the tests of faults at length: half an hour")
+
+
 def _train(data: str, name: str, out: Path) -> None:
     command = [sys.executable, "-m", "scripts.train", data, "--name", name, "--epochs", "1", "--hidden", "32"]
     done = subprocess.run([*command, "--out", str(out)], capture_output=True, text=True, timeout=250)

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -38,16 +38,31 @@ def running(settings: Settings) -> Iterator[httpx.Client]:
 
 
 class Process:
-    """`python -m service` as users start it."""
+    """`python -m service` as users start it.
 
-    def __init__(self, hashers: Path, data: Path, *options: str) -> None:
+    `prefix` is a command that runs it (and becomes it by exec), `environment` is added to this process's own.
+    """
+
+    def __init__(
+        self,
+        hashers: Path,
+        data: Path,
+        *options: str,
+        prefix: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         port = free_port()
-        command = [sys.executable, "-m", "service", "--hashers", str(hashers), "--data", str(data)]
+        command = [*prefix, sys.executable, "-m", "service", "--hashers", str(hashers), "--data", str(data)]
         self.log = data.with_suffix(".log")
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*command, "--port", str(port), *options], stdout=log, stderr=log, start_new_session=True
+                [*command, "--port", str(port), *options],
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                env=os.environ | dict(environment or {}),
             )
+        self.pid = self._process.pid
         self.url = f"http://127.0.0.1:{port}"
         self.client = httpx.Client(base_url=self.url, timeout=60)
         wait_until_ready(self.client)
