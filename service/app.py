@@ -10,16 +10,14 @@ from typing import TypedDict
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
-from service.collections import Collections
+from models.errors import HammingwayError
 from service.hashers import Hashers
-from service.http import collections, encode, health, items, models, openapi, problems, search
+from service.http import collections, encode, health, items, models, openapi, problems, search, snapshots, stats
 from service.http.middleware import RequestId
 from service.http.state import State
-from service.index.follower import Follower
+from service.opening import Opened, opened
 from service.pool import Pool
 from service.settings import Settings
-from service.store.reader import Reader
-from service.store.writer import Writer
 
 log = logging.getLogger(__name__)
 
@@ -36,25 +34,20 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[Lifespan]:
         settings.data.mkdir(parents=True, exist_ok=True)
-        writer = Writer(settings.database)
-        # Two readers: a follower that is catching up must not hold up the look-ups.
-        reader, changes = Reader(settings.database), Reader(settings.database)
-        follower = Follower(changes)
         hashers = Hashers(settings.hashers)
-        state = State(
-            settings,
-            Collections(writer, reader, follower, hashers),
-            hashers,
-            readers=Pool(settings.threads, settings.queue),
-            writers=Pool(settings.threads, settings.queue),
-        )
-        start = asyncio.create_task(_get_ready(state, follower))
-        try:
-            yield {"service": state}
-        finally:
-            await start
-            for part in (reader, changes, writer):
-                part.close()
+        with opened(settings.database, hashers) as parts:
+            state = State(
+                settings,
+                parts.collections,
+                hashers,
+                readers=Pool(settings.threads, settings.queue),
+                writers=Pool(settings.threads, settings.queue),
+            )
+            start = asyncio.create_task(_get_ready(state, parts))
+            try:
+                yield {"service": state}
+            finally:
+                await start
 
     app: FastAPI = FastAPIOffline(
         title="Hammingway",
@@ -67,7 +60,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.add_middleware(RequestId)
     problems.install(app)
-    for routes in (encode, models, collections, items, search, health):
+    for routes in (encode, models, collections, items, search, stats, snapshots, health):
         app.include_router(routes.router)
     openapi.install(app)
     return app
@@ -80,13 +73,17 @@ def from_environment() -> FastAPI:
     return create_app(settings)
 
 
-async def _get_ready(state: State, follower: Follower) -> None:
+async def _get_ready(state: State, parts: Opened) -> None:
     """Load the codes and verify the hashers while /livez answers already; what fails is logged, not hidden."""
     try:
-        await asyncio.to_thread(follower.catch_up)
-        state.ready.set()
+        await asyncio.to_thread(parts.load)
+        state.readiness.ready = True
         for reference, error in (await asyncio.to_thread(state.hashers.check)).items():
             if error is not None:
                 log.error("hasher %s is not served: %s", reference, error)
+    except HammingwayError as error:
+        # Every request is answered with it: what is damaged is not searched.
+        state.readiness.failure = error
+        log.error("the service cannot get ready: %s: %s", error.title, error)
     except Exception:
         log.exception("the service cannot get ready")

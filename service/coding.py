@@ -1,6 +1,7 @@
 """From what callers hand in to codes: one pass over the documents, every fault noted at its place."""
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,21 +16,36 @@ from service.items import Kind
 Given = tuple[Kind, Document]
 
 
+class Coded(NamedTuple):
+    """A packed code, and what it was made from: features (d,) and logits (bits,) float32, None of a code as given."""
+
+    code: bytes
+    features: NDArray[np.float32] | None = None
+    logits: NDArray[np.float32] | None = None
+
+
 def encode(
-    documents: Sequence[Given], bits: int, hasher: Callable[[], Hasher] | None, where: str
-) -> tuple[list[bytes | None], dict[int, Fault]]:
-    """Packed codes of documents, None at the places of bad ones, and what is wrong with those, by place.
+    documents: Sequence[Given],
+    bits: int,
+    hasher: Callable[[], Hasher] | None,
+    where: str,
+    with_features: bool = False,
+) -> tuple[list[Coded | None], dict[int, Fault]]:
+    """Codes of documents, None at the places of bad ones, and what is wrong with those, by place.
 
     `hasher` is asked for only where something is not a code already; None where a collection has no hasher.
-    `where` names the list in the faults: `items` gives `items/3/vector`.
+    `where` names the list in the faults: `items` gives `items/3/vector`. `with_features` takes no codes as they are:
+    they bring none.
     """
-    codes: list[bytes | None] = [None] * len(documents)
+    coded: list[Coded | None] = [None] * len(documents)
     faults: dict[int, Fault] = {}
     rows, places = [], []
     for place, (kind, document) in enumerate(documents):
         try:
+            if kind == "code" and with_features:
+                raise InvalidInputError("expected a document, as the collection keeps features, got code")
             if kind == "code":
-                codes[place] = from_hex(str(document), bits)
+                coded[place] = Coded(from_hex(str(document), bits))
             elif hasher is None:
                 raise InvalidInputError(f"expected a code, as the collection has no hasher, got {kind}")
             else:
@@ -38,9 +54,11 @@ def encode(
         except InvalidInputError as error:
             faults[place] = _fault(where, place, kind, error)
     if hasher is not None and rows:
-        for place, code in zip(places, pack(hasher().logits(np.stack(rows))), strict=True):
-            codes[place] = code.tobytes()
-    return codes, faults
+        features = np.stack(rows)
+        logits = hasher().logits(features)
+        for place, *each in zip(places, pack(logits), features, logits, strict=True):
+            coded[place] = Coded(each[0].tobytes(), each[1], each[2])
+    return coded, faults
 
 
 def logits(hasher: Hasher, documents: Sequence[Given], where: str) -> NDArray[np.float32]:

@@ -4,12 +4,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-import numpy as np
-
-from models.codes import Codes
 from models.errors import InvalidInputError
 from models.hasher import Hasher
-from service.coding import encode
+from service import kept_features, rescoring
+from service.coding import Coded, encode
 from service.errors import (
     ConflictError,
     Fault,
@@ -19,15 +17,18 @@ from service.errors import (
     UnknownItemError,
 )
 from service.hashers import Hashers
-from service.index.flat import Snapshot
+from service.index.collection import IndexState
 from service.index.follower import Follower
-from service.items import Item, Match, Query
-from service.ranking import rank
+from service.items import Item, Match, Query, Wanted
+from service.matching import Matching
+from service.ranking import Source, rank
+from service.store.errors import UnknownCollectionError
 from service.store.reader import Reader
-from service.store.schema import CollectionRow, StoredItem, UnknownCollectionError
+from service.store.schema import CollectionRow, CollectionSettings, IndexSettings, KeepFeatures, StoredItem
 from service.store.writer import Writer
 
 LONGEST_CODE_BITS = 4096
+MOST_LISTS = 65_536
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,18 @@ class Description:
     bits: int
     hasher: str | None
     count: int
+    index: IndexSettings
+    keep_features: KeepFeatures
+
+
+@dataclass(frozen=True)
+class NewCollection:
+    """What a collection is asked to be: with a hasher, or with codes of so many bits; None leaves it to the service."""
+
+    hasher: str | None = None
+    bits: int | None = None
+    index: IndexSettings | None = None
+    keep_features: KeepFeatures | None = None
 
 
 @dataclass(frozen=True)
@@ -57,31 +70,29 @@ class Collections:
         self._reader = reader
         self._follower = follower
         self._hashers = hashers
+        self._matching = Matching(reader)
 
-    def create(self, name: str, hasher: str | None, bits: int | None) -> tuple[Description, bool]:
+    def create(self, name: str, wanted: NewCollection) -> tuple[Description, bool]:
         """Create a collection, bound to the hasher version meant now; also says whether it is new.
 
         Creating what is there again, with the same settings, changes nothing; other settings raise ConflictError.
-        A hasher named without a version agrees with any version of it.
+        A hasher named without a version agrees with any version of it, and what is left to the service with anything.
         """
         row = self._reader.collection(name)
         if row is None:
-            if hasher is not None:
-                loaded = self._hashers.get(hasher)
-                hasher, bits = loaded.reference, loaded.bits
-            elif bits is None or bits % 8 or not 8 <= bits <= LONGEST_CODE_BITS:
-                raise InvalidInputError(f"expected bits as a multiple of 8 up to {LONGEST_CODE_BITS}, got {bits}")
-            created = self._writer.create_collection(name, bits, hasher)
+            created = self._writer.create_collection(name, self._settings(wanted))
             if created is not None:
                 return self._describe(created), True
             row = self._row(name)
-        if hasher is None:
-            agrees = row.hasher is None and row.bits == bits
-        else:
-            agrees = row.hasher is not None and hasher in (row.hasher, row.hasher.partition("@")[0])
-        if not agrees:
-            raise ConflictError(f"expected the settings of {name!r}, which is there already with {_settings(row)}")
+        if not _agrees(wanted, row.settings):
+            raise ConflictError(f"expected the settings of {name!r}, which is there already with {_told(row.settings)}")
         return self._describe(row), False
+
+    def change_index(self, name: str, index: IndexSettings) -> Description:
+        """Let a collection be searched in another way; an IVF index is built in the background, exact until then."""
+        _require_index(index)
+        self._writer.change_index(self._row(name).number, index)
+        return self.get(name)
 
     def all(self) -> list[Description]:
         """All collections, by name."""
@@ -98,11 +109,11 @@ class Collections:
     def upsert(self, name: str, items: Sequence[Item]) -> None:
         """Index all items or none, on disk when this returns; raises FaultsError that names the bad ones."""
         row = self._row(name)
-        codes, bad = encode([(item.kind, item.document) for item in items], row.bits, self._hasher(row), "items")
+        usable, bad = self._encode(row, items)
         faults = [*_repeated(items), *bad.values()]
         if faults:
             raise FaultsError("nothing was indexed", faults)
-        self._writer.upsert(row.number, [_stored(item, code) for item, code in zip(items, codes, strict=True) if code])
+        self._writer.upsert(row.number, usable)
 
     def upsert_usable(self, name: str, items: Sequence[Item]) -> dict[int, Fault]:
         """Index the items that can be used, on disk when this returns; says what is wrong with the others, by place.
@@ -110,9 +121,8 @@ class Collections:
         Of several with one id the last counts.
         """
         row = self._row(name)
-        codes, faults = encode([(item.kind, item.document) for item in items], row.bits, self._hasher(row), "items")
-        usable = {item.id: _stored(item, code) for item, code in zip(items, codes, strict=True) if code}
-        self._writer.upsert(row.number, list(usable.values()))
+        usable, faults = self._encode(row, items)
+        self._writer.upsert(row.number, list({item.id: item for item in usable}.values()))
         return faults
 
     def item(self, name: str, item_id: str) -> StoredItem:
@@ -123,31 +133,66 @@ class Collections:
         """Delete items by id; returns how many were there."""
         return self._writer.delete(self._row(name).number, ids)
 
-    def search(self, name: str, queries: Sequence[Query], limit: int, max_distance: int | None) -> Answer:
-        """The nearest items for each query, at most `limit`, within `max_distance` (inclusive), by (distance, id).
+    def search(self, name: str, queries: Sequence[Query], wanted: Wanted) -> Answer:
+        """The items that are wanted for each query, in the order (distance, id), or (score, id) where ranked anew.
 
         A query by id does not find the item itself.
         """
         row = self._row(name)
-        results = []
-        for query, code in zip(queries, self._query_codes(row, queries), strict=True):
-            itself = str(query.document) if query.kind == "id" else None
-            farthest = row.bits if max_distance is None else max_distance
-            results.append(rank(partial(self._snapshot, row), self._reader, row.number, code, limit, farthest, itself))
-        return Answer(row.bits, row.hasher, results)
+        coded = self._code_queries(row, queries, wanted)
+        rescoring.require(row, coded, wanted.rank)
+        itself = [str(query.document) if query.kind == "id" else None for query in queries]
+        source = Source(row, partial(self._follower.snapshot, row), self._reader, self._matching)
+        return Answer(row.settings.bits, row.settings.hasher, rank(source, coded, wanted, itself) if coded else [])
 
-    def _query_codes(self, row: CollectionRow, queries: Sequence[Query]) -> list[Codes]:
-        """One code (bits / 8,) a query; raises UnknownItemError, or FaultsError that names the bad ones."""
+    def state(self, name: str) -> tuple[Description, IndexState]:
+        """A collection, and its index in this process's memory."""
+        row = self._row(name)
+        return self._describe(row), self._follower.state(row)
+
+    def _encode(self, row: CollectionRow, items: Sequence[Item]) -> tuple[list[StoredItem], dict[int, Fault]]:
+        """The usable items as they are stored, and what is wrong with the others, by place."""
+        keep = row.settings.keep_features
+        documents = [(item.kind, item.document) for item in items]
+        coded, faults = encode(documents, row.settings.bits, self._hasher(row), "items", with_features=keep != "none")
+        if keep == "none":
+            return [
+                StoredItem(item.id, each.code, item.payload)
+                for item, each in zip(items, coded, strict=True)
+                if each is not None
+            ], faults
+        return [
+            StoredItem(item.id, each.code, item.payload, kept_features.pack(each.features, keep))
+            for item, each in zip(items, coded, strict=True)
+            if each is not None and each.features is not None
+        ], faults
+
+    def _code_queries(self, row: CollectionRow, queries: Sequence[Query], wanted: Wanted) -> list[Coded]:
+        """A code for each query; raises UnknownItemError, or FaultsError that names the bad ones."""
+        by_id = {str(query.document) for query in queries if query.kind == "id"}
+        items = {item_id: self._item(row, item_id) for item_id in by_id}
         documents = [
-            (query.kind, query.document)
-            if query.kind != "id"
-            else ("code", self._item(row, str(query.document)).code.hex())
+            (query.kind, query.document) if query.kind != "id" else ("code", items[str(query.document)].code.hex())
             for query in queries
         ]
-        codes, faults = encode(documents, row.bits, self._hasher(row), "queries")
+        coded, faults = encode(documents, row.settings.bits, self._hasher(row), "queries")
         if faults:
             raise FaultsError("nothing was searched", list(faults.values()))
-        return [np.frombuffer(code, np.uint8) for code in codes if code]
+        if wanted.rank != "hamming" and row.settings.keep_features != "none":
+            for place, query in enumerate(queries):
+                if query.kind == "id":
+                    coded[place] = self._from_features(row, str(query.document))
+        return [each for each in coded if each is not None]
+
+    def _from_features(self, row: CollectionRow, item_id: str) -> Coded:
+        """An item as a query, with the features that were kept of it."""
+        hasher = self._hasher(row)
+        packed = self._reader.item_features(row.number, item_id)
+        item = self._item(row, item_id)
+        if packed is None or hasher is None:
+            return Coded(item.code)
+        features = kept_features.unpack(packed, row.settings.keep_features)
+        return Coded(item.code, features, hasher().logits(features[None])[0])
 
     def _item(self, row: CollectionRow, item_id: str) -> StoredItem:
         item = self._reader.item(row.number, item_id)
@@ -162,13 +207,26 @@ class Collections:
         return row
 
     def _describe(self, row: CollectionRow) -> Description:
-        return Description(row.name, row.bits, row.hasher, self._snapshot(row).live)
+        settings = row.settings
+        count = self._follower.state(row).count
+        return Description(row.name, settings.bits, settings.hasher, count, settings.index, settings.keep_features)
 
-    def _snapshot(self, row: CollectionRow) -> Snapshot:
-        return self._follower.snapshot(row.number, row.bits)
+    def _settings(self, wanted: NewCollection) -> CollectionSettings:
+        """The settings of a new collection; raises InvalidInputError, or UnknownHasherError."""
+        hasher, bits, keep = wanted.hasher, wanted.bits, wanted.keep_features or "none"
+        if hasher is not None:
+            loaded = self._hashers.get(hasher)
+            hasher, bits = loaded.reference, loaded.bits
+        elif bits is None or bits % 8 or not 8 <= bits <= LONGEST_CODE_BITS:
+            raise InvalidInputError(f"expected bits as a multiple of 8 up to {LONGEST_CODE_BITS}, got {bits}")
+        elif keep != "none":
+            raise InvalidInputError(f"keep_features: expected a hasher to keep features of, got {keep} without one")
+        index = wanted.index or IndexSettings()
+        _require_index(index)
+        return CollectionSettings(bits, hasher, index, keep)
 
     def _hasher(self, row: CollectionRow) -> Callable[[], Hasher] | None:
-        reference = row.hasher
+        reference = row.settings.hasher
         if reference is None:
             return None
 
@@ -191,9 +249,24 @@ def _repeated(items: Sequence[Item]) -> Iterator[Fault]:
         seen.add(item.id)
 
 
-def _stored(item: Item, code: bytes) -> StoredItem:
-    return StoredItem(item.id, code, item.payload)
+def _agrees(wanted: NewCollection, there: CollectionSettings) -> bool:
+    if wanted.hasher is None:
+        same = there.hasher is None and there.bits == wanted.bits
+    else:
+        same = there.hasher is not None and wanted.hasher in (there.hasher, there.hasher.partition("@")[0])
+    return same and wanted.index in (None, there.index) and wanted.keep_features in (None, there.keep_features)
 
 
-def _settings(row: CollectionRow) -> str:
-    return f"{row.bits} bits and " + (f"hasher {row.hasher}" if row.hasher else "no hasher")
+def _require_index(index: IndexSettings) -> None:
+    if index.kind == "flat" and (index.lists is not None or index.probes is not None):
+        raise InvalidInputError("index: expected lists and probes only with kind ivf, got them with flat")
+    for name, value in (("lists", index.lists), ("probes", index.probes)):
+        if value is not None and not 1 <= value <= MOST_LISTS:
+            raise InvalidInputError(f"index/{name}: expected 1 to {MOST_LISTS}, got {value}")
+    if index.lists is not None and index.probes is not None and index.probes > index.lists:
+        raise InvalidInputError(f"index/probes: expected at most as many as lists ({index.lists}), got {index.probes}")
+
+
+def _told(settings: CollectionSettings) -> str:
+    hasher = f"hasher {settings.hasher}" if settings.hasher else "no hasher"
+    return f"{settings.bits} bits, {hasher}, index {settings.index.kind} and keep_features {settings.keep_features}"

@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from models.features import Document
+from service.filters import Condition
 
 Kind = Literal["text", "image", "vector", "code"]
+Rank = Literal["hamming", "asymmetric", "rescored"]
 
 
 @dataclass(frozen=True)
@@ -27,9 +29,25 @@ class Query:
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """What of the nearest is asked for: at most `limit`, within `max_distance` (inclusive), let through by `filter`.
+
+    `rank` other than `hamming` orders the `candidates` nearest anew; `exact` passes by an IVF index.
+    """
+
+    limit: int
+    max_distance: int | None = None
+    filter: Condition | None = None
+    rank: Rank = "hamming"
+    candidates: int | None = None
+    exact: bool = False
+
+
+@dataclass(frozen=True)
 class Match:
-    """An item that was found; `distance` is Hamming's; `payload` is JSON or None."""
+    """An item that was found; `distance` is Hamming's; `score` is what it was ranked by, if by anything else."""
 
     id: str
     distance: int
     payload: bytes | None
+    score: float | None = None

@@ -39,6 +39,11 @@ class Settings(BaseSettings):
         """The one file (with its WAL beside it) that holds everything."""
         return self.data / DATABASE
 
+    @property
+    def snapshots(self) -> Path:
+        """Where snapshots are written."""
+        return self.data / "snapshots"
+
     def environment(self) -> dict[str, str]:
         """The same settings as environment variables, for worker processes to read."""
         return {f"{PREFIX}{name.upper()}": str(value) for name, value in self.model_dump().items()}

@@ -1,15 +1,22 @@
 """Collections: made, looked at, deleted."""
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request
 from fastapi.responses import Response
 from pydantic import AfterValidator
 
+from service.collections import Description
 from service.http.body import parse, read, takes
 from service.http.reply import reply
-from service.http.schemas import CollectionReply, CollectionSettings, CollectionsReply, collection_name
+from service.http.schemas import (
+    CollectionChange,
+    CollectionReply,
+    CollectionSettings,
+    CollectionsReply,
+    collection_name,
+)
 from service.http.state import ServiceState
 
 router = APIRouter(prefix="/v1/collections", tags=["collections"])
@@ -20,7 +27,7 @@ NewName = Annotated[str, AfterValidator(collection_name), Path(examples=["pydocs
 async def list_all(state: ServiceState) -> Response:
     """All of them, by name."""
     return await state.readers.run(
-        lambda: reply({"collections": [asdict(collection) for collection in state.collections.all()]})
+        lambda: reply({"collections": [_told(collection) for collection in state.collections.all()]})
     )
 
 
@@ -38,8 +45,8 @@ async def put(collection: NewName, request: Request, state: ServiceState) -> Res
 
     def work() -> Response:
         wanted = parse(CollectionSettings, body)
-        made, new = state.collections.create(collection, wanted.hasher, wanted.bits)
-        return reply(asdict(made), 201 if new else 200)
+        made, new = state.collections.create(collection, wanted.settings())
+        return reply(_told(made), 201 if new else 200)
 
     return await state.writers.run(work)
 
@@ -47,7 +54,24 @@ async def put(collection: NewName, request: Request, state: ServiceState) -> Res
 @router.get("/{collection}", response_model=CollectionReply, summary="Get a collection")
 async def get(collection: str, state: ServiceState) -> Response:
     """Its settings, and how many items it holds."""
-    return await state.readers.run(lambda: reply(asdict(state.collections.get(collection))))
+    return await state.readers.run(lambda: reply(_told(state.collections.get(collection))))
+
+
+@router.patch(
+    "/{collection}",
+    response_model=CollectionReply,
+    openapi_extra=takes(CollectionChange),
+    summary="Change a collection",
+)
+async def patch(collection: str, request: Request, state: ServiceState) -> Response:
+    """How it is searched; an IVF index is built in the background, and until then search is exact."""
+    body = await read(request, state.settings.max_body_bytes)
+
+    def work() -> Response:
+        change = parse(CollectionChange, body)
+        return reply(_told(state.collections.change_index(collection, change.index.settings())))
+
+    return await state.writers.run(work)
 
 
 @router.delete("/{collection}", status_code=204, summary="Delete a collection")
@@ -55,3 +79,9 @@ async def delete(collection: str, state: ServiceState) -> Response:
     """With all its items, for good."""
     await state.writers.run(lambda: state.collections.delete(collection))
     return Response(status_code=204)
+
+
+def _told(collection: Description) -> dict[str, Any]:
+    told = asdict(collection)
+    told["index"] = {name: value for name, value in told["index"].items() if value is not None}
+    return told

@@ -3,10 +3,9 @@
 from fastapi import APIRouter
 from fastapi.responses import Response
 
-from service.errors import NotReadyError
 from service.http.reply import reply
 from service.http.schemas import StatusReply
-from service.http.state import ServiceState
+from service.http.state import AnyState
 
 router = APIRouter(tags=["health"])
 
@@ -18,8 +17,7 @@ async def livez() -> Response:
 
 
 @router.get("/readyz", response_model=StatusReply, summary="Ready")
-async def readyz(state: ServiceState) -> Response:
+async def readyz(state: AnyState) -> Response:
     """Ready when every collection has caught up with the store; 503 until then."""
-    if not state.ready.is_set():
-        raise NotReadyError("expected all collections to have caught up with the store, they still do")
+    state.readiness.require()
     return reply({"status": "ready"})

@@ -6,9 +6,16 @@ from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
 
 from service.http.problems import MEDIA_TYPE, Problem
-from service.http.schemas import CollectionSettings, DeleteRequest, EncodeRequest, IndexRequest, SearchRequest
+from service.http.schemas import (
+    CollectionChange,
+    CollectionSettings,
+    DeleteRequest,
+    EncodeRequest,
+    IndexRequest,
+    SearchRequest,
+)
 
-REQUESTS = (CollectionSettings, DeleteRequest, EncodeRequest, IndexRequest, SearchRequest)
+REQUESTS = (CollectionChange, CollectionSettings, DeleteRequest, EncodeRequest, IndexRequest, SearchRequest)
 
 
 def install(app: FastAPI) -> None:

@@ -17,6 +17,8 @@ from pydantic import (
 from models.features import Document as AnyDocument
 from models.versions import NAME
 from service import items
+from service.collections import NewCollection
+from service.store import schema
 
 LONGEST_ID_BYTES = 512
 KINDS: tuple[items.Kind, ...] = ("text", "image", "vector", "code")
@@ -152,18 +154,48 @@ class EncodeReply(BaseModel):
     logits: list[list[float]] | None = None
 
 
+class IndexSettings(Strict):
+    """How a collection is searched."""
+
+    kind: Literal["flat", "ivf"] = Field(description="exact, or FAISS's binary IVF: quicker, and may miss some")
+    lists: int | None = Field(None, description="of IVF; default: about the square root of the number of items")
+    probes: int | None = Field(None, description="lists that a search looks into; default: by measured recall")
+
+    def settings(self) -> schema.IndexSettings:
+        """The service's own settings."""
+        return schema.IndexSettings(self.kind, self.lists, self.probes)
+
+
+class CollectionChange(Strict):
+    """What of a collection may change."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"index": {"kind": "ivf"}}]})
+    index: IndexSettings
+
+
 class CollectionSettings(Strict):
     """A hasher, or a code length where items bring their own codes."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"hasher": "pydocs"}, {"bits": 128}]})
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"hasher": "pydocs"}, {"bits": 128, "index": {"kind": "ivf"}}]}
+    )
     hasher: str | None = Field(None, description="`name@version`, or `name` for its newest version")
     bits: int | None = Field(None, description="a multiple of 8")
+    index: IndexSettings | None = Field(None, description="default: flat, which is exact")
+    keep_features: Literal["none", "float16", "int8"] | None = Field(
+        None, description="keep the features of items, for `rank` rescored; default: none"
+    )
 
     @model_validator(mode="after")
     def _one(self) -> "CollectionSettings":
         if (self.hasher is None) == (self.bits is None):
             raise ValueError("expected either a hasher or bits")
         return self
+
+    def settings(self) -> NewCollection:
+        """What the service is asked for."""
+        index = None if self.index is None else self.index.settings()
+        return NewCollection(self.hasher, self.bits, index, self.keep_features)
 
 
 class CollectionReply(BaseModel):
@@ -173,6 +205,8 @@ class CollectionReply(BaseModel):
     bits: int = Field(examples=[64])
     hasher: str | None = Field(examples=["pydocs@1"], description="null where items bring their own codes")
     count: int = Field(examples=[5721])
+    index: IndexSettings = Field(examples=[{"kind": "flat"}])
+    keep_features: Literal["none", "float16", "int8"] = Field(examples=["none"])
 
 
 class CollectionsReply(BaseModel):
@@ -236,6 +270,16 @@ class SearchRequest(Strict):
     queries: list[Query] | None = None
     limit: int | None = Field(None, ge=1, description="default 10; with `max_distance`, the largest that is allowed")
     max_distance: int | None = Field(None, ge=0, description="inclusive")
+    filter: dict[str, Any] | None = Field(
+        None,
+        description="conditions on the payload, always exact",
+        examples=[{"price": {"lte": 40}}],
+    )
+    rank: Literal["hamming", "asymmetric", "rescored"] = "hamming"
+    candidates: int | None = Field(
+        None, ge=1, description="how many of the nearest are ranked anew; default: 100 asymmetric, 1000 rescored"
+    )
+    exact: bool = Field(False, description="pass by an IVF index")
 
     @model_validator(mode="after")
     def _one(self) -> "SearchRequest":
@@ -251,6 +295,7 @@ class MatchReply(BaseModel):
     distance: int = Field(examples=[3], description="Hamming distance: smaller is nearer")
     similarity: float = Field(examples=[0.9531], description="1 - distance / bits")
     payload: Payload
+    score: float | None = Field(None, description="what `rank` ordered by, unless hamming: smaller is nearer")
 
 
 class SearchReply(BaseModel):
@@ -258,6 +303,38 @@ class SearchReply(BaseModel):
 
     results: list[MatchReply] | list[list[MatchReply]]
     hasher: str | None = Field(examples=["pydocs@1"])
+
+
+class IndexStats(BaseModel):
+    """How a collection is searched now."""
+
+    kind: Literal["flat", "ivf"]
+    state: Literal["exact", "building", "ready"] = Field(description="exact until an IVF index is ready")
+    lists: int | None = Field(None, examples=[1024])
+    probes: int | None = Field(None, examples=[16])
+    indexed: int | None = Field(None, description="items in the IVF index; later ones are searched exactly beside it")
+    recall: float | None = Field(None, description="share of the 10 nearest that is found", examples=[0.962])
+    recall_sample: int | None = Field(None, description="items whose neighbours the recall was measured on")
+
+
+class StatsReply(BaseModel):
+    """A collection in numbers; memory and index are those of the process that answered."""
+
+    name: str = Field(examples=["pydocs"])
+    count: int = Field(examples=[3481])
+    bits: int = Field(examples=[64])
+    removed: int = Field(description="rows of removed items that are still in memory", examples=[12])
+    memory_bytes: int = Field(examples=[97468])
+    index: IndexStats
+
+
+class SnapshotReply(BaseModel):
+    """A snapshot that was taken; it lies in `snapshots` in the data folder."""
+
+    snapshot: str = Field(examples=["pydocs-20260102T030405Z-0a1b2c3d.sqlite"])
+    items: int = Field(examples=[3481])
+    bytes: int = Field(examples=[548864])
+    sha256: str = Field(description="also beside the file, as sha256sum writes it")
 
 
 class HasherReply(BaseModel):

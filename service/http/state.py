@@ -3,13 +3,29 @@
 from dataclasses import dataclass, field
 from typing import Annotated
 
-import anyio
 from fastapi import Depends, Request
 
+from models.errors import HammingwayError
 from service.collections import Collections
+from service.errors import NotReadyError
 from service.hashers import Hashers
 from service.pool import Pool
 from service.settings import Settings
+
+
+@dataclass
+class Readiness:
+    """Whether every collection has caught up with the store, or what keeps them from it for good."""
+
+    ready: bool = False
+    failure: HammingwayError | None = None
+
+    def require(self) -> None:
+        """Raise NotReadyError, or what went wrong."""
+        if self.failure is not None:
+            raise type(self.failure)(*self.failure.args)
+        if not self.ready:
+            raise NotReadyError("expected all collections to have caught up with the store, they still do")
 
 
 @dataclass(frozen=True)
@@ -21,7 +37,7 @@ class State:
     hashers: Hashers
     readers: Pool
     writers: Pool
-    ready: anyio.Event = field(default_factory=anyio.Event)
+    readiness: Readiness = field(default_factory=Readiness)
 
 
 def _state(request: Request) -> State:
@@ -29,4 +45,11 @@ def _state(request: Request) -> State:
     return state
 
 
-ServiceState = Annotated[State, Depends(_state)]
+def _ready_state(request: Request) -> State:
+    state = _state(request)
+    state.readiness.require()
+    return state
+
+
+AnyState = Annotated[State, Depends(_state)]
+ServiceState = Annotated[State, Depends(_ready_state)]

@@ -1,23 +1,66 @@
 """Reads: collections, items, and what changed since a follower last looked. Readers never wait for a writer."""
 
 import json
-import sqlite3
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from sqlite3 import Connection
+from typing import Any
 
-from service.store.schema import Changes, CollectionRow, StoredItem, connect
+from service.filters import Condition
+from service.store.connection import connect, transaction
+from service.store.errors import DamagedStoreError, translated
+from service.store.filtering import compile_filter
+from service.store.rows import (
+    COLLECTION_COLUMNS,
+    ITEM_COLUMNS,
+    collection_row,
+    stored_item,
+    verified_features,
+    verify_items,
+)
+from service.store.schema import CollectionRow, StoredItem
 
 FEW = 4096
+BLOCK_ROWS = 8192
+
+# Of an item: collection, sequence number, code. Of a removal: collection, sequence number.
+Added = list[tuple[int, int, bytes]]
+Removed = list[tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class Position:
+    """How far a follower has come: the last sequence number and the last removal it applied."""
+
+    sequence: int = 0
+    removal: int = 0
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What came since a position, all of one moment; the blocks are read as they are asked for, each in order.
+
+    `anew`: too many removals since, or none known at all: `added` is everything there is, and `removed` is empty.
+    """
+
+    collections: list[CollectionRow]
+    anew: bool
+    added: Iterator[Added]
+    removed: Iterator[Removed]
+    position: Position
 
 
 class Reader:
     """One connection, used by one thread at a time; the database has to be there."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._lock = threading.Lock()
-        self._connection = connect(path)
+        with translated(path):
+            self._connection = connect(path)
 
     def close(self) -> None:
         """Close the connection, once a read under way is done."""
@@ -27,33 +70,53 @@ class Reader:
     def collection(self, name: str) -> CollectionRow | None:
         """The collection of that name, or None."""
         with self._reading() as connection:
-            row = connection.execute(
-                "SELECT number, name, bits, hasher FROM collections WHERE name = ?", (name,)
-            ).fetchone()
-        return CollectionRow(*row) if row else None
+            row = connection.execute(f"SELECT {COLLECTION_COLUMNS} FROM collections WHERE name = ?", (name,)).fetchone()
+        return collection_row(row) if row else None
 
     def collections(self) -> list[CollectionRow]:
         """All collections, by name."""
         with self._reading() as connection:
-            rows = connection.execute("SELECT number, name, bits, hasher FROM collections ORDER BY name").fetchall()
-        return [CollectionRow(*row) for row in rows]
+            return _collections(connection)
 
     def item(self, collection: int, item_id: str) -> StoredItem | None:
         """The item of that id, or None."""
+        found = self._item(collection, item_id)
+        return found[1] if found else None
+
+    def item_features(self, collection: int, item_id: str) -> bytes | None:
+        """The features kept of the item of that id, or None."""
+        found = self._item(collection, item_id)
+        return self.features([found[0]]).get(found[0]) if found else None
+
+    def _item(self, collection: int, item_id: str) -> tuple[int, StoredItem] | None:
         with self._reading() as connection:
             row = connection.execute(
-                "SELECT id, code, payload FROM items WHERE collection = ? AND id = ?", (collection, item_id)
+                f"SELECT {ITEM_COLUMNS} FROM items WHERE collection = ? AND id = ?", (collection, item_id)
             ).fetchone()
-        return StoredItem(*row) if row else None
+        if row is None:
+            return None
+        sequence, _, item = stored_item(row)
+        if item.id != item_id:
+            raise DamagedStoreError(f"expected item {item_id!r} by its id, found {item.id!r}: the database is damaged")
+        return sequence, item
 
     def by_sequence(self, sequences: Iterable[int]) -> dict[int, StoredItem]:
         """Items by their sequence numbers; those removed since are left out."""
         with self._reading() as connection:
             rows = connection.execute(
-                "SELECT sequence, id, code, payload FROM items WHERE sequence IN (SELECT value FROM json_each(?))",
+                f"SELECT {ITEM_COLUMNS} FROM items WHERE sequence IN (SELECT value FROM json_each(?))",
                 (json.dumps(list(sequences)),),
             ).fetchall()
-        return {sequence: StoredItem(*row) for sequence, *row in rows}
+        return {sequence: item for sequence, _, item in map(stored_item, rows)}
+
+    def features(self, sequences: Iterable[int]) -> dict[int, bytes]:
+        """Kept features by their items' sequence numbers; those removed since are left out."""
+        with self._reading() as connection:
+            rows = connection.execute(
+                "SELECT sequence, features, checksum FROM features WHERE sequence IN (SELECT value FROM json_each(?))",
+                (json.dumps(list(sequences)),),
+            ).fetchall()
+        return dict(map(verified_features, rows))
 
     def first_by_id(self, collection: int, sequences: Iterable[int], count: int) -> list[int]:
         """The `count` first, by id (in code point order), of the items with these sequence numbers."""
@@ -76,29 +139,77 @@ class Reader:
                         break
         return found
 
+    def matching(self, collection: int, condition: Condition, after: int) -> tuple[list[int], int]:
+        """Sequence numbers above `after`, ascending, of the items that a filter lets through; and the highest there is.
+
+        Both of one moment.
+        """
+        expression, parameters = compile_filter(condition)
+        with self._reading() as connection, transaction(connection, "DEFERRED"):
+            (highest,) = connection.execute("SELECT coalesce(max(sequence), 0) FROM items").fetchone()
+            rows = connection.execute(
+                f"SELECT sequence FROM items WHERE sequence > ? AND collection = ? AND ({expression})",
+                (after, collection, *parameters),
+            )
+            return [sequence for (sequence,) in rows], highest
+
+    def lets_through(self, condition: Condition, sequences: Iterable[int]) -> dict[int, bool]:
+        """Whether a filter lets items through, by sequence number; items removed since are left out."""
+        expression, parameters = compile_filter(condition)
+        with self._reading() as connection:
+            rows = connection.execute(
+                f"SELECT sequence, ({expression}) FROM items WHERE sequence IN (SELECT value FROM json_each(?))",
+                (*parameters, json.dumps(list(sequences))),
+            )
+            return {sequence: bool(through) for sequence, through in rows}
+
     def version(self) -> int:
         """A number that changes whenever another connection, of any process, commits; takes about 2 microseconds."""
         with self._reading() as connection:
             (version,) = connection.execute("PRAGMA data_version").fetchone()
         return int(version)
 
-    def changes(self, sequence: int, removal: int) -> Changes:
-        """Items above a sequence number and removals above a number, both read at the same moment."""
-        with self._reading() as connection:
-            connection.execute("BEGIN")
-            try:
-                collections = connection.execute("SELECT number FROM collections").fetchall()
-                added = connection.execute(
-                    "SELECT collection, sequence, code FROM items WHERE sequence > ? ORDER BY sequence", (sequence,)
-                ).fetchall()
-                removed = connection.execute(
-                    "SELECT collection, sequence, number FROM removals WHERE number > ? ORDER BY number", (removal,)
-                ).fetchall()
-            finally:
-                connection.execute("COMMIT")
-        return Changes(frozenset(number for (number,) in collections), added, removed)
+    @contextmanager
+    def changes(self, since: Position) -> Iterator[Changes]:
+        """What came since a position; items are verified as they are read."""
+        with self._reading() as connection, transaction(connection, "DEFERRED"):
+            first, last = connection.execute("SELECT min(number), max(number) FROM removals").fetchone()
+            anew = since == Position() or (first is not None and first > since.removal + 1)
+            after = 0 if anew else since.sequence
+            (newest,) = connection.execute("SELECT max(sequence) FROM items").fetchone()
+            yield Changes(
+                _collections(connection),
+                anew,
+                _added(connection, after),
+                iter(()) if anew else _removed(connection, since.removal),
+                Position(max(newest or 0, after), max(last or 0, since.removal)),
+            )
 
     @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
+    def _reading(self) -> Iterator[Connection]:
+        with self._lock, translated(self._path):
             yield self._connection
+
+
+def _collections(connection: Connection) -> list[CollectionRow]:
+    return [
+        collection_row(row) for row in connection.execute(f"SELECT {COLLECTION_COLUMNS} FROM collections ORDER BY name")
+    ]
+
+
+def _added(connection: Connection, after: int) -> Iterator[Added]:
+    rows = connection.execute(f"SELECT {ITEM_COLUMNS} FROM items WHERE sequence > ? ORDER BY sequence", (after,))
+    for block in _blocks(rows):
+        verify_items(block)
+        yield [(collection, sequence, code) for sequence, collection, _, code, _, _ in block]
+
+
+def _removed(connection: Connection, after: int) -> Iterator[Removed]:
+    yield from _blocks(
+        connection.execute("SELECT collection, sequence FROM removals WHERE number > ? ORDER BY number", (after,))
+    )
+
+
+def _blocks(rows: Any) -> Iterator[Any]:
+    while block := rows.fetchmany(BLOCK_ROWS):
+        yield block

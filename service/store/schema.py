@@ -1,94 +1,85 @@
-"""The database's tables, the rows that come out of them, and how a connection is opened.
+"""The database's tables, and the rows that come out of them.
 
 Every upsert gives its item a new, higher sequence number; `removals` notes what was replaced or deleted.
-A follower that remembers the last numbers it saw reads only what came since.
+A follower that remembers the last numbers it saw reads only what came since. Every transaction adds a row to a table
+with AUTOINCREMENT, so that the sum of those counters says how much was ever committed.
 """
 
-import sqlite3
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Literal
 
-from models.errors import HammingwayError
-
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS collections (
+APPLICATION_ID = 0x48616D67
+FORMAT = 1
+TABLES = (
+    """CREATE TABLE collections (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     name TEXT NOT NULL UNIQUE,
     bits INTEGER NOT NULL,
-    hasher TEXT
-) STRICT;
-CREATE TABLE IF NOT EXISTS items (
+    hasher TEXT,
+    index_kind TEXT NOT NULL,
+    lists INTEGER,
+    probes INTEGER,
+    keep_features TEXT NOT NULL,
+    checksum INTEGER NOT NULL
+) STRICT""",
+    """CREATE TABLE items (
     sequence INTEGER PRIMARY KEY AUTOINCREMENT,
     collection INTEGER NOT NULL,
     id TEXT NOT NULL,
     code BLOB NOT NULL,
-    payload BLOB
-) STRICT;
-CREATE UNIQUE INDEX IF NOT EXISTS items_by_id ON items (collection, id);
-CREATE TABLE IF NOT EXISTS removals (
+    payload BLOB,
+    checksum INTEGER NOT NULL
+) STRICT""",
+    "CREATE UNIQUE INDEX items_by_id ON items (collection, id)",
+    """CREATE TABLE features (
+    sequence INTEGER PRIMARY KEY,
+    features BLOB NOT NULL,
+    checksum INTEGER NOT NULL
+) STRICT""",
+    """CREATE TABLE removals (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     collection INTEGER NOT NULL,
     sequence INTEGER NOT NULL
-) STRICT;
-"""
-BUSY_TIMEOUT_SECONDS = 30.0
+) STRICT""",
+)
 
-
-class UnknownCollectionError(HammingwayError):
-    """A collection that is not there, or no longer."""
-
-    status = 404
-    title = "Unknown collection"
-
-
-class UnusableStoreError(HammingwayError):
-    """A database that cannot be opened, or is not one."""
-
-    title = "Unusable store"
+IndexKind = Literal["flat", "ivf"]
+KeepFeatures = Literal["none", "float16", "int8"]
 
 
 @dataclass(frozen=True)
-class StoredItem:
-    """An item as kept: `code` is packed, `payload` is JSON text in UTF-8 or None."""
+class IndexSettings:
+    """How a collection is searched; `lists` and `probes` of an IVF index are chosen by the service where None."""
 
-    id: str
-    code: bytes
-    payload: bytes | None = None
+    kind: IndexKind = "flat"
+    lists: int | None = None
+    probes: int | None = None
+
+
+@dataclass(frozen=True)
+class CollectionSettings:
+    """What a collection is created with; `hasher` is `name@version`, or None where items bring their own codes."""
+
+    bits: int
+    hasher: str | None = None
+    index: IndexSettings = IndexSettings()
+    keep_features: KeepFeatures = "none"
 
 
 @dataclass(frozen=True)
 class CollectionRow:
-    """A collection as kept: `hasher` is `name@version`, or None where items bring their own codes."""
+    """A collection as kept; its number is never used again."""
 
     number: int
     name: str
-    bits: int
-    hasher: str | None
+    settings: CollectionSettings
 
 
 @dataclass(frozen=True)
-class Changes:
-    """What came since a follower last looked, all read at one moment.
+class StoredItem:
+    """An item as kept: `code` is packed, `payload` is JSON text in UTF-8 or None, `features` as `features.py` packs."""
 
-    `collections`: the numbers of those there are; `added`: (collection, sequence, code) by sequence;
-    `removed`: (collection, sequence, number) by number.
-    """
-
-    collections: frozenset[int]
-    added: list[tuple[int, int, bytes]]
-    removed: list[tuple[int, int, int]]
-
-
-def connect(path: Path) -> sqlite3.Connection:
-    """Open the database, made where there is none, for use by any one thread at a time.
-
-    Writes are on disk when they commit. Raises UnusableStoreError where there is something else at that path.
-    """
-    try:
-        connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False)
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")
-        connection.executescript(SCHEMA)
-    except sqlite3.DatabaseError as error:
-        raise UnusableStoreError(f"expected {path} to be Hammingway's database or to be made: {error}") from None
-    return connection
+    id: str
+    code: bytes
+    payload: bytes | None = None
+    features: bytes | None = None

@@ -1,89 +1,184 @@
 """Writes: each is one transaction, on disk when it returns, undone whole when it fails."""
 
-import sqlite3
+import json
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
+from sqlite3 import Connection
 
-from service.store.schema import CollectionRow, StoredItem, UnknownCollectionError, connect
+from service.store.checksums import collection_checksum, features_checksum, item_checksum
+from service.store.connection import committed, create, transaction
+from service.store.errors import DamagedStoreError, UnknownCollectionError, translated
+from service.store.mark import Mark
+from service.store.rows import COLLECTION_COLUMNS, collection_row
+from service.store.schema import CollectionRow, CollectionSettings, IndexSettings, StoredItem
+
+# Followers that were not heard of for so many removals read everything anew.
+REMOVALS_KEPT = 100_000
 
 
 class Writer:
     """Makes the database where there is none; writers take turns, in this process and across processes."""
 
     def __init__(self, path: Path) -> None:
+        """Raises UnusableStoreError, or DamagedStoreError where commits that were acknowledged are gone."""
+        self._path = path
         self._lock = threading.Lock()
-        self._connection = connect(path)
+        self._mark = Mark(path)
+        # Read first: what is committed meanwhile, by another process, only adds.
+        marked = self._mark.read()
+        self._connection = create(path)
+        with translated(path):
+            found = committed(self._connection)
+        if found < marked:
+            raise DamagedStoreError(
+                f"expected {path} to have committed {marked} rows, found {found}: the end of its WAL is damaged, "
+                f"or it was replaced. To go on with what is there, delete {self._mark.path}"
+            )
 
     def close(self) -> None:
         """Close the database, once a write under way is done."""
         with self._lock:
             self._connection.close()
+            self._mark.close()
 
-    def create_collection(self, name: str, bits: int, hasher: str | None) -> CollectionRow | None:
+    def create_collection(self, name: str, settings: CollectionSettings) -> CollectionRow | None:
         """Create a collection, or return None where the name is taken."""
-        with self._lock:
-            row = self._connection.execute(
-                "INSERT INTO collections (name, bits, hasher) VALUES (?, ?, ?)"
-                " ON CONFLICT DO NOTHING RETURNING number, name, bits, hasher",
-                (name, bits, hasher),
-            ).fetchone()
-        return CollectionRow(*row) if row else None
+        with self._writing() as connection:
+            return _create(connection, name, settings)
+
+    def change_index(self, collection: int, index: IndexSettings) -> None:
+        """Let a collection be searched in another way; raises UnknownCollectionError."""
+        with self._writing() as connection:
+            row = _require(connection, collection)
+            settings = CollectionSettings(row.settings.bits, row.settings.hasher, index, row.settings.keep_features)
+            connection.execute(
+                "UPDATE collections SET index_kind = ?, lists = ?, probes = ?, checksum = ? WHERE number = ?",
+                (
+                    index.kind,
+                    index.lists,
+                    index.probes,
+                    collection_checksum(collection, row.name, settings),
+                    collection,
+                ),
+            )
+            _note_removals(connection, collection, [0])
 
     def delete_collection(self, collection: int) -> None:
         """Delete a collection and all its items; one that is gone already is passed over."""
-        with self._lock, _transaction(self._connection) as connection:
-            connection.execute("DELETE FROM collections WHERE number = ?", (collection,))
+        with self._writing() as connection:
+            connection.execute(
+                "DELETE FROM features WHERE sequence IN (SELECT sequence FROM items WHERE collection = ?)",
+                (collection,),
+            )
             connection.execute("DELETE FROM items WHERE collection = ?", (collection,))
-            connection.execute("DELETE FROM removals WHERE collection = ?", (collection,))
+            connection.execute("DELETE FROM collections WHERE number = ?", (collection,))
+            _note_removals(connection, collection, [0])
 
     def upsert(self, collection: int, items: Sequence[StoredItem]) -> None:
-        """Write all items or none, replacing those whose id is there; raises UnknownCollectionError."""
-        with self._lock, _transaction(self._connection) as connection:
+        """Write all items or none, replacing those whose id is there; raises UnknownCollectionError.
+
+        Each id once.
+        """
+        with self._writing() as connection:
             _require(connection, collection)
-            _remove(connection, collection, (item.id for item in items))
-            connection.executemany(
-                "INSERT INTO items (collection, id, code, payload) VALUES (?, ?, ?, ?)",
-                ((collection, item.id, item.code, item.payload) for item in items),
-            )
+            _upsert(connection, collection, items)
+
+    def load_collection(self, name: str, settings: CollectionSettings, items: Iterable[Sequence[StoredItem]]) -> bool:
+        """Create a collection with items, all in one transaction; False where the name is taken."""
+        with self._writing() as connection:
+            row = _create(connection, name, settings)
+            if row is None:
+                return False
+            for batch in items:
+                _upsert(connection, row.number, batch)
+        return True
 
     def delete(self, collection: int, ids: Iterable[str]) -> int:
         """Delete items by id; returns how many were there; raises UnknownCollectionError."""
-        with self._lock, _transaction(self._connection) as connection:
+        with self._writing() as connection:
             _require(connection, collection)
-            return _remove(connection, collection, ids)
+            return _remove(connection, collection, list(ids))
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        with self._lock, translated(self._path):
+            with transaction(self._connection) as connection:
+                yield connection
+                total = committed(connection)
+            self._mark.write(total)
 
 
-@contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    """A transaction that holds the write lock from its start; any error, at commit too, undoes all of it."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield connection
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
+def _create(connection: Connection, name: str, settings: CollectionSettings) -> CollectionRow | None:
+    if connection.execute("SELECT 1 FROM collections WHERE name = ?", (name,)).fetchone():
+        return None
+    number = _last(connection, "collections") + 1
+    index = settings.index
+    connection.execute(
+        "INSERT INTO collections (number, name, bits, hasher, index_kind, lists, probes, keep_features, checksum)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            *(number, name, settings.bits, settings.hasher, index.kind, index.lists, index.probes),
+            *(settings.keep_features, collection_checksum(number, name, settings)),
+        ),
+    )
+    return CollectionRow(number, name, settings)
 
 
-def _require(connection: sqlite3.Connection, collection: int) -> None:
+def _require(connection: Connection, collection: int) -> CollectionRow:
     # Numbers are never used again: a collection deleted and made anew under its name is another one.
-    if not connection.execute("SELECT 1 FROM collections WHERE number = ?", (collection,)).fetchone():
+    row = connection.execute(f"SELECT {COLLECTION_COLUMNS} FROM collections WHERE number = ?", (collection,)).fetchone()
+    if row is None:
         raise UnknownCollectionError("expected a collection that is there, got one that was deleted meanwhile")
+    return collection_row(row)
 
 
-def _remove(connection: sqlite3.Connection, collection: int, ids: Iterable[str]) -> int:
-    removed = 0
-    for item_id in ids:
-        with closing(
-            connection.execute(
-                "DELETE FROM items WHERE collection = ? AND id = ? RETURNING sequence", (collection, item_id)
+def _upsert(connection: Connection, collection: int, items: Sequence[StoredItem]) -> None:
+    _remove(connection, collection, [item.id for item in items])
+    first = _last(connection, "items") + 1
+    connection.executemany(
+        "INSERT INTO items (sequence, collection, id, code, payload, checksum) VALUES (?, ?, ?, ?, ?, ?)",
+        (
+            (
+                *(sequence, collection, item.id, item.code, item.payload),
+                item_checksum(sequence, collection, item.id.encode(), item.code, item.payload),
             )
-        ) as cursor:
-            row = cursor.fetchone()
-        if row:
-            connection.execute("INSERT INTO removals (collection, sequence) VALUES (?, ?)", (collection, row[0]))
-            removed += 1
-    return removed
+            for sequence, item in enumerate(items, first)
+        ),
+    )
+    features = [
+        (sequence, item.features, features_checksum(sequence, item.features))
+        for sequence, item in enumerate(items, first)
+        if item.features is not None
+    ]
+    connection.executemany("INSERT INTO features (sequence, features, checksum) VALUES (?, ?, ?)", features)
+
+
+def _last(connection: Connection, table: str) -> int:
+    row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,)).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _remove(connection: Connection, collection: int, ids: Sequence[str]) -> int:
+    # The whole batch in one statement each: an upsert's ids are mostly new.
+    found = [
+        sequence
+        for (sequence,) in connection.execute(
+            "SELECT sequence FROM items WHERE collection = ? AND id IN (SELECT value FROM json_each(?))",
+            (collection, json.dumps(ids)),
+        )
+    ]
+    if found:
+        listed = (json.dumps(found),)
+        connection.execute("DELETE FROM items WHERE sequence IN (SELECT value FROM json_each(?))", listed)
+        connection.execute("DELETE FROM features WHERE sequence IN (SELECT value FROM json_each(?))", listed)
+        _note_removals(connection, collection, found)
+    return len(found)
+
+
+def _note_removals(connection: Connection, collection: int, sequences: Sequence[int]) -> None:
+    connection.executemany(
+        "INSERT INTO removals (collection, sequence) VALUES (?, ?)", ((collection, sequence) for sequence in sequences)
+    )
+    connection.execute("DELETE FROM removals WHERE number <= ?", (_last(connection, "removals") - REMOVALS_KEPT,))

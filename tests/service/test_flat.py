@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.codes import Codes, hamming
-from service.index.flat import FlatIndex
+from service.index.flat import FlatIndex, compact
 
 
 def _brute_force(query: Codes, live: dict[int, Codes], limit: int) -> list[tuple[int, int]]:
@@ -28,7 +28,7 @@ def test_nearest_is_brute_force_with_every_tie(seed: int, n: int, limit: int, sp
     for sequence in removed:
         del live[int(sequence)]
     query = rng.integers(0, spread + 1, 8, dtype=np.uint8)
-    distances, sequences = index.snapshot().nearest(query, limit)
+    (distances, sequences), *_ = index.snapshot().nearest(query[None], limit)
     found = list(zip(distances.tolist(), sequences.tolist(), strict=True))
     assert distances.tolist() == sorted(distances.tolist())
     assert sorted(found) == _brute_force(query, live, limit)
@@ -47,8 +47,8 @@ def test_a_snapshot_does_not_see_what_comes_after() -> None:
     before = index.snapshot()
     index.remove(np.array([1, 99]))
     index.append(np.array([3]), np.array([[0]], np.uint8))
-    assert before.nearest(np.array([0], np.uint8), 5)[1].tolist() == [1, 2]
-    assert sorted(index.snapshot().nearest(np.array([0], np.uint8), 5)[1].tolist()) == [2, 3]
+    assert before.nearest(np.array([[0]], np.uint8), 5)[0].sequences.tolist() == [1, 2]
+    assert sorted(index.snapshot().nearest(np.array([[0]], np.uint8), 5)[0].sequences.tolist()) == [2, 3]
 
 
 def test_compaction_keeps_the_live_items() -> None:
@@ -56,8 +56,10 @@ def test_compaction_keeps_the_live_items() -> None:
     codes = np.random.default_rng(0).integers(0, 256, (5000, 2), dtype=np.uint8)
     index.append(np.arange(5000), codes)
     index.remove(np.arange(0, 5000, 2))
-    assert len(index) == 2500
-    _, sequences = index.snapshot().nearest(codes[0], 5000)
+    assert index.wants_compaction
+    index.adopt(compact(index.snapshot()))
+    assert (len(index), index.snapshot().size) == (2500, 2500)
+    sequences = index.snapshot().nearest(codes[:1], 5000)[0].sequences
     assert sorted(sequences.tolist()) == list(range(1, 5000, 2))
 
 
@@ -68,7 +70,7 @@ def test_searches_while_it_grows() -> None:
 
     def search() -> None:
         while not stop.is_set():
-            distances, sequences = index.snapshot().nearest(np.zeros(8, np.uint8), 1)
+            ((distances, sequences),) = index.snapshot().nearest(np.zeros((1, 8), np.uint8), 1)
             if distances[0] != 0 or sequences[0] != 0:
                 failures.append((distances, sequences))
 

@@ -5,8 +5,9 @@ import pytest
 
 from models.codes import hamming
 from service.index.follower import Follower
+from service.index.upkeep import Upkeep
 from service.store.reader import Reader
-from service.store.schema import StoredItem
+from service.store.schema import CollectionSettings, StoredItem
 from service.store.writer import Writer
 
 
@@ -17,9 +18,9 @@ def items(rng: np.random.Generator, ids: list[int]) -> list[StoredItem]:
 def test_two_followers_see_each_write_at_once_and_equal_brute_force(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     store = Writer(path)
-    rows = [store.create_collection(name, 64, None) for name in ("a", "b")]
+    rows = [store.create_collection(name, CollectionSettings(64)) for name in ("a", "b")]
     readers = [Reader(path), Reader(path)]
-    followers = [Follower(reader) for reader in readers]
+    followers = [Follower(reader, Upkeep()) for reader in readers]
     rng = np.random.default_rng(0)
     truth: list[dict[str, bytes]] = [{}, {}]
     for _ in range(60):
@@ -34,11 +35,11 @@ def test_two_followers_see_each_write_at_once_and_equal_brute_force(tmp_path: Pa
         query = np.frombuffer(rng.bytes(8), np.uint8)
         for follower in followers:
             for row, held in zip(rows, truth, strict=True):
-                distances, _ = follower.snapshot(row.number, 64).within(query, 64)
+                distances, _ = follower.snapshot(row).within(query, 64)
                 codes = np.frombuffer(b"".join(held.values()), np.uint8).reshape(-1, 8)
                 assert distances.tolist() == sorted(hamming(query[None], codes)[0].tolist())
     late = Reader(path)
-    found = Follower(late).snapshot(rows[0].number, 64).within(np.zeros(8, np.uint8), 64)[1]
+    found = Follower(late, Upkeep()).snapshot(rows[0]).within(np.zeros(8, np.uint8), 64)[1]
     assert len(found) == len(truth[0])
     for closing in (store, late, *readers):
         closing.close()
@@ -47,10 +48,10 @@ def test_two_followers_see_each_write_at_once_and_equal_brute_force(tmp_path: Pa
 def test_version_moves_with_a_write_and_only_then(tmp_path: Path) -> None:
     store = Writer(tmp_path / "store.db")
     reader = Reader(tmp_path / "store.db")
-    number = store.create_collection("a", 64, None).number
+    row = store.create_collection("a", CollectionSettings(64))
     before = reader.version()
     assert reader.version() == before
-    store.upsert(number, [StoredItem("x", bytes(8))])
+    store.upsert(row.number, [StoredItem("x", bytes(8))])
     assert reader.version() != before
     store.close()
     reader.close()
@@ -59,13 +60,13 @@ def test_version_moves_with_a_write_and_only_then(tmp_path: Path) -> None:
 def test_a_failed_read_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Writer(tmp_path / "store.db")
     reader = Reader(tmp_path / "store.db")
-    follower = Follower(reader)
-    number = store.create_collection("a", 64, None).number
-    store.upsert(number, [StoredItem("x", bytes(8))])
+    follower = Follower(reader, Upkeep())
+    row = store.create_collection("a", CollectionSettings(64))
+    store.upsert(row.number, [StoredItem("x", bytes(8))])
     with monkeypatch.context() as patch:
         patch.setattr(reader, "changes", lambda *_: (_ for _ in ()).throw(OSError("disk")))
         with pytest.raises(OSError, match="disk"):
-            follower.snapshot(number, 64)
-    assert follower.snapshot(number, 64).size == 1
+            follower.snapshot(row)
+    assert follower.snapshot(row).size == 1
     store.close()
     reader.close()

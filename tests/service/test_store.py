@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from service.store.errors import UnknownCollectionError
 from service.store.reader import FEW, Reader
-from service.store.schema import StoredItem, UnknownCollectionError
+from service.store.schema import CollectionSettings, StoredItem
 from service.store.writer import Writer
 
 
@@ -28,7 +29,7 @@ def reader(store: Writer, tmp_path: Path) -> Iterator[Reader]:
 
 
 def test_upsert_replaces_and_delete_counts(store: Writer, reader: Reader) -> None:
-    row = store.create_collection("shoes", 8, None)
+    row = store.create_collection("shoes", CollectionSettings(8))
     assert row is not None
     store.upsert(row.number, [StoredItem("a", b"\x01"), StoredItem("b", b"\x02", b"{}")])
     store.upsert(row.number, [StoredItem("a", b"\x03", b'{"n":1}')])
@@ -39,7 +40,7 @@ def test_upsert_replaces_and_delete_counts(store: Writer, reader: Reader) -> Non
 
 
 def test_a_batch_that_fails_changes_nothing(store: Writer, reader: Reader) -> None:
-    row = store.create_collection("shoes", 8, None)
+    row = store.create_collection("shoes", CollectionSettings(8))
     assert row is not None
     store.upsert(row.number, [StoredItem("a", b"\x01")])
     with pytest.raises(sqlite3.IntegrityError):
@@ -49,21 +50,21 @@ def test_a_batch_that_fails_changes_nothing(store: Writer, reader: Reader) -> No
 
 
 def test_a_taken_name_is_told(store: Writer, reader: Reader) -> None:
-    assert store.create_collection("shoes", 8, None) is not None
-    assert store.create_collection("shoes", 16, None) is None
+    assert store.create_collection("shoes", CollectionSettings(8)) is not None
+    assert store.create_collection("shoes", CollectionSettings(16)) is None
     found = reader.collection("shoes")
     assert found is not None
-    assert found.bits == 8
+    assert found.settings.bits == 8
 
 
 def test_a_deleted_collection_takes_no_more_items_even_when_its_name_is_used_again(
     store: Writer, reader: Reader
 ) -> None:
-    old = store.create_collection("shoes", 8, None)
+    old = store.create_collection("shoes", CollectionSettings(8))
     assert old is not None
     store.upsert(old.number, [StoredItem("a", b"\x01")])
     store.delete_collection(old.number)
-    new = store.create_collection("shoes", 8, None)
+    new = store.create_collection("shoes", CollectionSettings(8))
     assert new is not None
     with pytest.raises(UnknownCollectionError):
         store.upsert(old.number, [StoredItem("b", b"\x01")])
@@ -75,7 +76,7 @@ def test_a_deleted_collection_takes_no_more_items_even_when_its_name_is_used_aga
 
 
 def test_first_by_id_is_the_order_of_code_points_for_few_and_for_many(store: Writer, reader: Reader) -> None:
-    row = store.create_collection("shoes", 8, None)
+    row = store.create_collection("shoes", CollectionSettings(8))
     assert row is not None
     ids = ["\U0001f45f", "z", "\uffff", "Z", "é", "", "a\x00b", "a"]
     store.upsert(row.number, [StoredItem(item_id, b"x") for item_id in ids])
@@ -92,10 +93,10 @@ WRITER = """
 import sys
 from pathlib import Path
 from service.store.reader import Reader
-from service.store.schema import StoredItem
+from service.store.schema import CollectionSettings, StoredItem
 from service.store.writer import Writer
 store = Writer(Path(sys.argv[1]))
-number = store.create_collection("c", 8, None).number
+number = store.create_collection("c", CollectionSettings(8)).number
 for n in range(100_000):
     store.upsert(number, [StoredItem(f"{n}-{i}", b"x") for i in range(3)])
     print(n, flush=True)

@@ -6,6 +6,7 @@ import json
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -16,8 +17,7 @@ from PIL import Image
 from models.folder import CARD
 from models.hasher import ENCODER
 from service.settings import Settings
-from service.store.reader import Reader
-from service.store.schema import Changes
+from service.store.reader import Position, Reader
 from tests.conftest import DIMENSION
 from tests.serving import running
 
@@ -77,12 +77,9 @@ def unchanged(settings: Settings) -> Iterator[None]:
     assert _everything(settings) == before
 
 
-def _everything(settings: Settings) -> Changes:
-    reader = Reader(settings.database)
-    try:
-        return reader.changes(0, 0)
-    finally:
-        reader.close()
+def _everything(settings: Settings) -> list[object]:
+    with closing(Reader(settings.database)) as reader, reader.changes(Position()) as changes:
+        return [changes.collections, changes.position, *changes.added]
 
 
 def _check(reply: httpx.Response, status: int, *told: str) -> None:
@@ -245,8 +242,8 @@ def test_bad_settings_of_a_collection_are_refused(client: httpx.Client) -> None:
         _check(client.put("/v1/collections/new", json=body), 422, told)
     for name in ("UPPER", "a.b", "x" * 65, "%20"):
         _check(client.put(f"/v1/collections/{name}", json={"bits": 8}), 422, "expected small letters")
-    _check(client.put("/v1/collections/own", json={"bits": 64}), 409, "16 bits and no hasher")
-    _check(client.put("/v1/collections/own", json={"hasher": "digits"}), 409, "16 bits and no hasher")
+    _check(client.put("/v1/collections/own", json={"bits": 64}), 409, "16 bits, no hasher")
+    _check(client.put("/v1/collections/own", json={"hasher": "digits"}), 409, "16 bits, no hasher")
     _check(client.put("/v1/collections/digits", json={"hasher": "pydocs"}), 409, "hasher digits@1")
 
 

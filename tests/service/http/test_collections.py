@@ -6,11 +6,13 @@ from service.settings import Settings
 from tests.conftest import DIMENSION
 from tests.serving import running
 
+FLAT = {"index": {"kind": "flat"}, "keep_features": "none"}
+
 
 def test_a_collection_is_made_once_and_stays_as_it_was_made(client: httpx.Client) -> None:
     made = client.put("/v1/collections/texts", json={"hasher": "pydocs"})
     assert made.status_code == 201
-    assert made.json() == {"name": "texts", "bits": 64, "hasher": "pydocs@1", "count": 0}
+    assert made.json() == {"name": "texts", "bits": 64, "hasher": "pydocs@1", "count": 0, **FLAT}
     for hasher in ("pydocs", "pydocs@1"):
         again = client.put("/v1/collections/texts", json={"hasher": hasher})
         assert again.status_code == 200

@@ -1,0 +1,5 @@
+Condition = tuple
+
+
+def parse_filter(value):
+    return ()

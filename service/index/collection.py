@@ -1,0 +1,111 @@
+"""One collection's index: its codes, the IVF index over them where one is wanted, and the upkeep of both."""
+
+import threading
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.codes import Codes
+from service.index import ivf
+from service.index.flat import FlatIndex, compact
+from service.index.snapshot import Snapshot
+from service.store.schema import IndexSettings
+
+REBUILD_FROM = 4096
+
+
+@dataclass(frozen=True)
+class IndexState:
+    """What is in memory of a collection: live items, dead rows until the next compaction, bytes, the IVF if any."""
+
+    count: int
+    removed: int
+    memory_bytes: int
+    settings: IndexSettings
+    building: bool
+    ivf: ivf.Ivf | None
+
+
+class CollectionIndex:
+    """Safe to use from many threads: changes and snapshots take turns and are short; searches use snapshots."""
+
+    def __init__(self, bits: int, settings: IndexSettings) -> None:
+        self._lock = threading.Lock()
+        self._flat = FlatIndex(bits)
+        self._settings = settings
+        self._last = 0
+        self._ivf: ivf.Ivf | None = None
+        self._building = False
+
+    def configure(self, settings: IndexSettings) -> None:
+        """Be searched by other settings from now on."""
+        with self._lock:
+            if settings != self._settings:
+                self._settings, self._ivf = settings, None
+
+    def append(self, sequences: NDArray[np.int64], codes: Codes) -> None:
+        """Add codes (n, bits / 8) with their sequence numbers (n,), ascending; known ones are passed over."""
+        with self._lock:
+            # A read that broke off midway is done again from its start.
+            new = sequences > self._last
+            if new.any():
+                self._flat.append(sequences[new], codes[new])
+                self._last = int(sequences[-1])
+
+    def remove(self, sequences: NDArray[np.int64]) -> None:
+        """Remove items by sequence number; numbers that are not here are passed over."""
+        with self._lock:
+            self._flat.remove(sequences)
+
+    def snapshot(self) -> Snapshot:
+        """The index as it is now."""
+        with self._lock:
+            return replace(self._flat.snapshot(), ivf=self._ivf)
+
+    def state(self) -> IndexState:
+        """What is known of it."""
+        with self._lock:
+            held = self._flat.memory_bytes + (self._ivf.memory_bytes if self._ivf else 0)
+            now = self._flat.snapshot()
+            return IndexState(now.live, now.removed, held, self._settings, self._building, self._ivf)
+
+    def wants_upkeep(self) -> bool:
+        """Whether `keep_up` would do anything."""
+        with self._lock:
+            return self._flat.wants_compaction or self._wants_ivf()
+
+    def keep_up(self) -> None:
+        """Compact and build what is wanted; for one thread in the background. Searches and changes go on meanwhile."""
+        with self._lock:
+            before = self._flat.snapshot() if self._flat.wants_compaction else None
+        if before is not None:
+            compacted = compact(before)
+            with self._lock:
+                self._flat.adopt(compacted)
+        with self._lock:
+            self._building = self._wants_ivf()
+            settings, built, now = self._settings, self._ivf, self._flat.snapshot()
+        if self._building:
+            try:
+                made = _build(now, settings, built)
+                with self._lock:
+                    if settings == self._settings:
+                        self._ivf = made
+            finally:
+                self._building = False
+
+    def _wants_ivf(self) -> bool:
+        if self._settings.kind != "ivf" or len(self._flat) < ivf.fewest(self._settings.lists):
+            return False
+        if self._ivf is None:
+            return True
+        now = self._flat.snapshot()
+        held = int(np.searchsorted(now.sequences[: now.size], self._ivf.last, "right"))
+        later, gone = now.size - held, self._ivf.size - held
+        return later + gone > max(REBUILD_FROM, self._ivf.size // 20)
+
+
+def _build(now: Snapshot, settings: IndexSettings, before: ivf.Ivf | None) -> ivf.Ivf:
+    live = compact(now)
+    return ivf.build(live.codes, live.sequences, settings.lists, settings.probes, before)

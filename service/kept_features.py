@@ -1,0 +1,30 @@
+"""Features as a collection keeps them for rescoring: smaller than float32, near enough to rank by."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.store.schema import KeepFeatures
+
+LARGEST_INT8 = 127
+
+
+def pack(row: NDArray[np.float32], kind: KeepFeatures) -> bytes | None:
+    """A row (d,) float32 as it is kept; None where none are.
+
+    `float16` takes 2 d bytes; `int8` takes d + 4: a float32 scale (the largest magnitude / 127), then the rounded rest.
+    """
+    if kind == "none":
+        return None
+    if kind == "float16":
+        most = np.finfo(np.float16).max
+        return bytes(np.clip(row, -most, most).astype("<f2"))
+    scale = np.float32(np.abs(row).max() / LARGEST_INT8) or np.float32(1)
+    return bytes(np.array(scale, "<f4")) + bytes(np.rint(row / scale).astype(np.int8))
+
+
+def unpack(packed: bytes, kind: KeepFeatures) -> NDArray[np.float32]:
+    """The row (d,) float32 again, as far as it was kept."""
+    if kind == "float16":
+        return np.frombuffer(packed, "<f2").astype(np.float32)
+    scale = np.frombuffer(packed[:4], "<f4").astype(np.float32)
+    return np.frombuffer(packed[4:], np.int8).astype(np.float32) * scale

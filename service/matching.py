@@ -1,0 +1,102 @@
+"""Which items a filter lets through, exactly, at any moment of the index.
+
+The first answer reads the whole collection once. It is kept, with the highest sequence number it knows of; the next
+one reads only the items above that. Items that are removed meanwhile are no longer in the snapshot that is searched.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.codes import Codes
+from service.filters import Condition
+from service.index.snapshot import Candidates, Snapshot
+from service.store.errors import StoreBusyError
+from service.store.reader import Reader
+
+ATTEMPTS = 100
+KEPT_FILTERS = 32
+KEPT_SEQUENCES = 4_000_000
+# Up to this share of the items, theirs are searched alone; above it, the nearest are looked through.
+FEW = 0.05
+Sequences = NDArray[np.int64]
+
+
+class Matching:
+    """One per process: remembers the items of the filters that were last used, 8 bytes each, 4 million at most."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[tuple[int, Condition], tuple[Sequences, int]] = OrderedDict()
+
+    def nearest(
+        self,
+        collection: int,
+        condition: Condition,
+        snapshot: Callable[[], Snapshot],
+        queries: Codes,
+        limit: int,
+    ) -> list[Candidates]:
+        """The `limit` nearest of the items that the filter lets through, and all tied with the last, for each query."""
+        key = (collection, condition)
+        if key not in self._kept and (found := self._among_the_nearest(condition, snapshot(), queries, limit)):
+            return found
+        for _ in range(ATTEMPTS):
+            sequences, highest = self._through(key)
+            now = snapshot()
+            # What was written between the two looks is not in `sequences`.
+            if now.last <= highest:
+                return _search(now, queries, limit, sequences)
+        raise StoreBusyError("expected the collection to rest for a moment, it changes faster than it can be read")
+
+    def _among_the_nearest(
+        self, condition: Condition, now: Snapshot, queries: Codes, limit: int
+    ) -> list[Candidates] | None:
+        """The answer, where enough of the nearest few are let through; else None."""
+        near = now.nearest(queries, 4 * limit, exact=True)
+        through = self._reader.lets_through(condition, {int(each) for one in near for each in one.sequences})
+        found = []
+        for distances, sequences in near:
+            verdicts = [through.get(each) for each in sequences.tolist()]
+            chosen = np.array([verdict is True for verdict in verdicts], bool)
+            complete = len(sequences) == now.live or np.count_nonzero(chosen) >= limit
+            # One that is gone may have been replaced by one that is let through.
+            if not complete or None in verdicts:
+                return None
+            found.append(Candidates(distances[chosen], sequences[chosen]))
+        return found
+
+    def _through(self, key: tuple[int, Condition]) -> tuple[Sequences, int]:
+        with self._lock:
+            known, after = self._kept.get(key, (np.empty(0, np.int64), 0))
+        more, highest = self._reader.matching(*key, after)
+        if more:
+            known = np.concatenate([known, np.array(more, np.int64)])
+        with self._lock:
+            self._kept[key] = known, highest
+            self._kept.move_to_end(key)
+            while self._kept and (
+                len(self._kept) > KEPT_FILTERS or sum(len(each) for each, _ in self._kept.values()) > KEPT_SEQUENCES
+            ):
+                self._kept.popitem(last=False)
+        return known, highest
+
+
+def _search(now: Snapshot, queries: Codes, limit: int, through: Sequences) -> list[Candidates]:
+    share = len(through) / max(1, now.live)
+    if share <= FEW:
+        return now.among(queries, limit, through)
+    near = now.nearest(queries, int(2 * limit / share), exact=True)
+    found = []
+    for query, (distances, sequences) in zip(queries, near, strict=True):
+        places = np.minimum(np.searchsorted(through, sequences), len(through) - 1)
+        chosen = through[places] == sequences
+        if np.count_nonzero(chosen) >= limit or len(sequences) == now.live:
+            found.append(Candidates(distances[chosen], sequences[chosen]))
+        else:
+            found += now.among(query[None], limit, through)
+    return found

@@ -1,0 +1,43 @@
+"""The parts that serve a data folder, wired in one place."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from service.collections import Collections
+from service.hashers import Hashers
+from service.index.follower import Follower
+from service.index.upkeep import Upkeep
+from service.store.connection import check
+from service.store.reader import Reader
+from service.store.writer import Writer
+
+
+@dataclass(frozen=True)
+class Opened:
+    """Collections over one database, not loaded yet."""
+
+    database: Path
+    collections: Collections
+    follower: Follower
+
+    def load(self) -> None:
+        """Verify the database and load all codes, at once; raises DamagedStoreError."""
+        with ThreadPoolExecutor(1) as beside:
+            checked = beside.submit(check, self.database)
+            self.follower.catch_up()
+            checked.result()
+
+
+@contextmanager
+def opened(database: Path, hashers: Hashers) -> Iterator[Opened]:
+    """Open the database, made where there is none, until the block ends."""
+    with ExitStack() as stack:
+        writer = stack.enter_context(closing(Writer(database)))
+        # Two readers: a follower that is catching up must not hold up the look-ups.
+        reader, changes = (stack.enter_context(closing(Reader(database))) for _ in range(2))
+        upkeep = stack.enter_context(closing(Upkeep()))
+        follower = Follower(changes, upkeep)
+        yield Opened(database, Collections(writer, reader, follower, hashers), follower)

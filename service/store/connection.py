@@ -1,0 +1,106 @@
+"""How a connection to the database is opened, and what is checked of it as a whole."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from service.store.errors import DamagedStoreError, UnusableStoreError
+from service.store.schema import APPLICATION_ID, FORMAT, TABLES
+
+BUSY_TIMEOUT_SECONDS = 30.0
+
+
+def create(path: Path) -> sqlite3.Connection:
+    """Open the database, made where there is none; raises UnusableStoreError where something else is at that path."""
+    try:
+        connection = _open(path, "rwc")
+        if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+            connection.execute("PRAGMA journal_mode=WAL")
+        with transaction(connection):
+            if not connection.execute("SELECT 1 FROM sqlite_schema").fetchone():
+                _make_tables(connection)
+    except sqlite3.DatabaseError as error:
+        raise UnusableStoreError(f"expected {path} to be Hammingway's database or to be made: {error}") from None
+    require_format(connection, path)
+    return connection
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open the database, which has to be there, for reading by any one thread at a time."""
+    connection = _open(path, "rw")
+    connection.execute("PRAGMA query_only=1")
+    return connection
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection, kind: str = "IMMEDIATE") -> Iterator[sqlite3.Connection]:
+    """A transaction that holds the write lock from its start; any error, at commit too, undoes all of it.
+
+    `kind` DEFERRED is for reads, all of one moment.
+    """
+    connection.execute(f"BEGIN {kind}")
+    try:
+        yield connection
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def committed(connection: sqlite3.Connection) -> int:
+    """How much was ever committed: every transaction adds to it."""
+    (total,) = connection.execute("SELECT coalesce(sum(seq), 0) FROM sqlite_sequence").fetchone()
+    return int(total)
+
+
+def require_format(connection: sqlite3.Connection, path: Path) -> None:
+    """Check what no row's checksum covers; raises UnusableStoreError, or DamagedStoreError."""
+    try:
+        found = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")]
+        if found == [0, 0] or found[0] != APPLICATION_ID:
+            raise UnusableStoreError(
+                f"expected {path} to be Hammingway's database of format {FORMAT}, found another one "
+                "(one of an earlier version has to be made again: move it away and index the items anew)"
+            )
+        if found[1] != FORMAT:
+            raise UnusableStoreError(f"expected {path} to have format {FORMAT}, found {found[1]}")
+        tables = [sql for (sql,) in connection.execute("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL")]
+        tables = [sql for sql in tables if not sql.startswith("CREATE TABLE sqlite_")]
+        encoding = connection.execute("PRAGMA encoding").fetchone()[0]
+    except (sqlite3.DatabaseError, TypeError) as error:
+        raise DamagedStoreError(f"expected {path} as it was written, found it damaged: {error}") from None
+    if tables != list(TABLES) or encoding != "UTF-8":
+        raise DamagedStoreError(f"expected {path} with its tables as they were made, found them damaged")
+
+
+def check(path: Path) -> None:
+    """Read every page, and compare the index with the rows; raises DamagedStoreError."""
+    try:
+        with closing(connect(path)) as connection:
+            found = [text for (text,) in connection.execute("PRAGMA integrity_check(3)")]
+    except sqlite3.DatabaseError as error:
+        found = [str(error)]
+    if found != ["ok"]:
+        raise DamagedStoreError(f"expected the database {path} as it was written, found it damaged: {'; '.join(found)}")
+
+
+def _open(path: Path, mode: str) -> sqlite3.Connection:
+    # Resolved and quoted, as any character may be in a path.
+    connection = sqlite3.connect(
+        f"{path.resolve().as_uri()}?mode={mode}",
+        uri=True,
+        timeout=BUSY_TIMEOUT_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+    connection.execute("PRAGMA synchronous=FULL")
+    return connection
+
+
+def _make_tables(connection: sqlite3.Connection) -> None:
+    for statement in TABLES:
+        connection.execute(statement)
+    connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version={FORMAT}")

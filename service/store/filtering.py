@@ -1,0 +1,2 @@
+def compile_filter(c):
+    return "1", []

@@ -1,0 +1,47 @@
+"""From the database's rows to what they mean, each verified by its checksum on the way."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from service.store.checksums import collection_checksum, features_checksum, item_checksum, require
+from service.store.errors import DamagedStoreError
+from service.store.schema import CollectionRow, CollectionSettings, IndexSettings, StoredItem
+
+COLLECTION_COLUMNS = "number, name, bits, hasher, index_kind, lists, probes, keep_features, checksum"
+ITEM_COLUMNS = "sequence, collection, CAST(id AS BLOB), code, payload, checksum"
+
+
+def collection_row(row: Sequence[Any]) -> CollectionRow:
+    """A collection, from COLLECTION_COLUMNS; raises DamagedStoreError."""
+    number, name, bits, hasher, kind, lists, probes, keep_features, checksum = row
+    settings = CollectionSettings(bits, hasher, IndexSettings(kind, lists, probes), keep_features)
+    require(collection_checksum(number, name, settings) == checksum, f"collection {name!r}")
+    return CollectionRow(number, name, settings)
+
+
+def stored_item(row: Sequence[Any]) -> tuple[int, int, StoredItem]:
+    """Sequence number, collection and item, from ITEM_COLUMNS; raises DamagedStoreError."""
+    verify_items((row,))
+    sequence, collection, item_id, code, payload, _ = row
+    return sequence, collection, StoredItem(item_id.decode(), code, payload)
+
+
+def verify_items(rows: Iterable[Sequence[Any]]) -> None:
+    """Verify rows of ITEM_COLUMNS; raises DamagedStoreError that names the first that is damaged."""
+    for row in rows:
+        try:
+            fits = item_checksum(*row[:5]) == row[5]
+        except TypeError:
+            # Damage can make a number of what was text.
+            fits = False
+        if not fits:
+            require(False, f"item {row[2]!r} (sequence {row[0]})")
+
+
+def verified_features(row: Sequence[Any]) -> tuple[int, bytes]:
+    """Sequence number and features; raises DamagedStoreError."""
+    sequence, features, checksum = row
+    if not isinstance(features, bytes):
+        raise DamagedStoreError(f"expected features of item {sequence} as they were written, the database is damaged")
+    require(features_checksum(sequence, features) == checksum, f"the features of item {sequence}")
+    return sequence, features

@@ -1,0 +1,160 @@
+"""Snapshots: one collection as a database file of its own, and back again, every row verified both ways."""
+
+import hashlib
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from sqlite3 import Connection
+
+from models.errors import InvalidInputError
+from service.store.connection import check, connect, require_format, transaction
+from service.store.errors import DamagedStoreError, UnknownCollectionError, translated
+from service.store.rows import COLLECTION_COLUMNS, ITEM_COLUMNS, collection_row, stored_item, verified_features
+from service.store.schema import CollectionRow, StoredItem
+from service.store.writer import Writer
+
+SUFFIX = ".sqlite"
+BATCH_ROWS = 1000
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A snapshot's file name, what is in it, its size, and its SHA-256 in hex, which also stands in NAME.sha256."""
+
+    name: str
+    items: int
+    bytes: int
+    sha256: str
+
+
+def take(database: Path, collection: str, folder: Path) -> Taken:
+    """Write a collection as it is at this moment into a new file of the folder; writes go on meanwhile.
+
+    Raises UnknownCollectionError. Nothing is left behind by one that fails.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    name = f"{collection}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}{SUFFIX}"
+    made = folder / f"{name}.new"
+    try:
+        with translated(database), closing(connect(database)) as source, transaction(source, "DEFERRED"):
+            items = _copy(source, _by_name(source, collection), made, collection)
+        check(made)
+        digest = _sha256(made)
+        # The checksum first: a snapshot is whole when its own name is there.
+        _write_whole(folder / f"{name}.sha256", f"{digest}  {name}\n")
+        made.replace(folder / name)
+        _sync(folder)
+    finally:
+        for left in (made, *folder.glob(f"{made.name}-*")):
+            left.unlink(missing_ok=True)
+    return Taken(name, items, (folder / name).stat().st_size, digest)
+
+
+def restore(snapshot: Path, database: Path, name: str | None = None) -> tuple[str, int]:
+    """Put a snapshot's collection into a database, made where there is none, all of it or nothing.
+
+    Returns its name (`name`, or the one it had) and the number of items. Raises DamagedStoreError where the file is
+    not as it was written, and InvalidInputError where a collection of that name is there.
+    """
+    _verify(snapshot)
+    with translated(snapshot), closing(connect(snapshot)) as source:
+        require_format(source, snapshot)
+        row = _only(source, snapshot)
+        name = name or row.name
+        with closing(Writer(database)) as writer:
+            counted = _Counted(_items(source, row))
+            if not writer.load_collection(name, row.settings, counted):
+                raise InvalidInputError(f"expected a name that no collection of {database.parent} has, got {name!r}")
+    return name, counted.items
+
+
+def _copy(source: Connection, row: CollectionRow, made: Path, name: str) -> int:
+    with closing(Writer(made)) as writer:
+        counted = _Counted(_items(source, row))
+        writer.load_collection(name, row.settings, counted)
+    return counted.items
+
+
+class _Counted:
+    """Batches as they are passed on, counted."""
+
+    def __init__(self, batches: Iterator[list[StoredItem]]) -> None:
+        self._batches = batches
+        self.items = 0
+
+    def __iter__(self) -> Iterator[list[StoredItem]]:
+        for batch in self._batches:
+            self.items += len(batch)
+            yield batch
+
+
+def _items(source: Connection, row: CollectionRow) -> Iterator[list[StoredItem]]:
+    """All items of a collection with their features, in the order of their sequence numbers, verified."""
+    columns = ITEM_COLUMNS.replace("sequence", "items.sequence").replace("checksum", "items.checksum")
+    rows = source.execute(
+        f"SELECT {columns}, features.features, features.checksum FROM items"
+        " LEFT JOIN features ON features.sequence = items.sequence WHERE collection = ? ORDER BY items.sequence",
+        (row.number,),
+    )
+    while block := rows.fetchmany(BATCH_ROWS):
+        yield [_item(each, row) for each in block]
+
+
+def _item(columns: tuple[object, ...], row: CollectionRow) -> StoredItem:
+    sequence, _, item = stored_item(columns[:6])
+    if row.settings.keep_features == "none":
+        return item
+    _, features = verified_features((sequence, *columns[6:]))
+    return StoredItem(item.id, item.code, item.payload, features)
+
+
+def _by_name(source: Connection, name: str) -> CollectionRow:
+    found = source.execute(f"SELECT {COLLECTION_COLUMNS} FROM collections WHERE name = ?", (name,)).fetchone()
+    if found is None:
+        raise UnknownCollectionError(f"expected the name of a collection that is there, got {name[:80]!r}")
+    return collection_row(found)
+
+
+def _only(source: Connection, snapshot: Path) -> CollectionRow:
+    rows = source.execute(f"SELECT {COLLECTION_COLUMNS} FROM collections").fetchall()
+    if len(rows) != 1:
+        raise InvalidInputError(f"expected {snapshot} to be a snapshot of one collection, found {len(rows)}")
+    return collection_row(rows[0])
+
+
+def _verify(snapshot: Path) -> None:
+    beside = snapshot.with_name(f"{snapshot.name}.sha256")
+    try:
+        expected = beside.read_text().split()[0]
+        found = _sha256(snapshot)
+    except (OSError, IndexError, ValueError) as error:
+        raise InvalidInputError(f"expected a snapshot {snapshot} with {beside.name} beside it: {error}") from None
+    if found != expected:
+        raise DamagedStoreError(f"expected {snapshot} to have the SHA-256 {expected}, got {found}: it is damaged")
+    check(snapshot)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _write_whole(path: Path, text: str) -> None:
+    with path.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync(folder: Path) -> None:
+    # The rename itself has to be on disk.
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
