@@ -1,0 +1,1 @@
+"""What the service costs beside the bare FAISS calls and beside other libraries, all measured on this machine."""

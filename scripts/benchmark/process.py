@@ -1,0 +1,92 @@
+"""The service as a process of its own, started as its users start it."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+
+from models.errors import HammingwayError
+from scripts.benchmark.client import Client, HttpError, request
+from scripts.benchmark.machine import resident_bytes
+
+START_SECONDS = 120
+POLL_SECONDS = 0.005
+
+
+class ServiceFailedError(HammingwayError):
+    """The service did not start."""
+
+    title = "Service failed"
+
+
+class Service:
+    """`python -m service` over a data folder, ready; stopped when the block ends."""
+
+    def __init__(self, data: Path, *options: str) -> None:
+        self.port = _free_port()
+        data.mkdir(parents=True, exist_ok=True)
+        self._log = data.with_suffix(".log")
+        command = [sys.executable, "-m", "service", "--data", str(data), "--hashers", str(data / "hashers")]
+        options = ("--port", str(self.port), "--log-level", "warning", *options)
+        with self._log.open("ab") as log:
+            began = time.perf_counter()
+            self._process = subprocess.Popen([*command, *options], stdout=log, stderr=log, start_new_session=True)
+        try:
+            self._wait_until_ready(began + START_SECONDS)
+        except BaseException:
+            self.stop()
+            raise
+        self.seconds_to_ready = time.perf_counter() - began
+
+    def __enter__(self) -> "Service":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def process(self) -> int:
+        """The id of the process that serves."""
+        return self._process.pid
+
+    def resident_bytes(self) -> int:
+        """What it has in memory now."""
+        return resident_bytes(self.process)
+
+    def stop(self) -> None:
+        """SIGTERM, as an orderly stop; SIGKILL after half a minute."""
+        if self._process.poll() is None:
+            self._process.terminate()
+        try:
+            self._process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+
+    def _wait_until_ready(self, deadline: float) -> None:
+        ready = request("GET", "/readyz")
+        while time.perf_counter() < deadline and self._process.poll() is None:
+            try:
+                with Client(self.port) as client:
+                    if client.exchange(ready)[9:12] == b"200":
+                        return
+            except (OSError, HttpError):
+                pass
+            time.sleep(POLL_SECONDS)
+        log = self._log.read_text(errors="replace")[-1000:]
+        raise ServiceFailedError(
+            f"expected the service to get ready within {START_SECONDS} s, its log ends with: {log}"
+        )
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
