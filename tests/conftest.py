@@ -11,8 +11,9 @@ DIMENSION = 12
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--long`: the tests of faults at the sizes of a nightly run."""
+    """`--long`: the tests of faults at the sizes of a nightly run; `--seed`: to draw again what failed."""
     parser.addoption("--long", action="store_true", help="run the tests of faults at length: half an hour")
+    parser.addoption("--seed", type=int, help="what the tests of faults draw by; printed by each")
 
 
 def _train(data: str, name: str, out: Path) -> None:

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -65,11 +65,17 @@ class Process:
         self.pid = self._process.pid
         self.url = f"http://127.0.0.1:{port}"
         self.client = httpx.Client(base_url=self.url, timeout=60)
-        wait_until_ready(self.client)
+        try:
+            wait_until_ready(self.client)
+        except BaseException:
+            print(self.log.read_text()[-4000:])
+            self.kill()
+            raise
 
     def kill(self) -> None:
-        """SIGKILL to it and its workers: nothing gets to tidy up."""
-        os.killpg(self._process.pid, signal.SIGKILL)
+        """SIGKILL to it and its workers: nothing gets to tidy up; none is left of one that was killed before."""
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         self.client.close()
 
