@@ -60,7 +60,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.add_middleware(RequestId)
     problems.install(app)
-    for routes in (encode, models, collections, items, search, stats, snapshots, health):
+    for routes in (search, items, collections, stats, snapshots, encode, models, health):
         app.include_router(routes.router)
     openapi.install(app)
     return app

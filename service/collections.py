@@ -138,7 +138,7 @@ class Collections:
 
         A query by id does not find the item itself.
         """
-        row = self._row(name)
+        row = self._known(name, self._follower.collection(name))
         coded = self._code_queries(row, queries, wanted)
         rescoring.require(row, coded, wanted.rank)
         itself = [str(query.document) if query.kind == "id" else None for query in queries]
@@ -201,7 +201,9 @@ class Collections:
         return item
 
     def _row(self, name: str) -> CollectionRow:
-        row = self._reader.collection(name)
+        return self._known(name, self._reader.collection(name))
+
+    def _known(self, name: str, row: CollectionRow | None) -> CollectionRow:
         if row is None:
             raise UnknownCollectionError(f"expected the name of a collection that is there, got {name[:80]!r}")
         return row

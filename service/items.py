@@ -1,7 +1,7 @@
 """What callers hand to a collection, whatever the protocol it came by."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from models.features import Document
 from service.filters import Condition
@@ -43,8 +43,7 @@ class Wanted:
     exact: bool = False
 
 
-@dataclass(frozen=True)
-class Match:
+class Match(NamedTuple):
     """An item that was found; `distance` is Hamming's; `score` is what it was ranked by, if by anything else."""
 
     id: str

@@ -1,9 +1,10 @@
 """From an index's candidates to the answer: the nearest items in the order (distance, id), with their payloads."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.codes import Codes
 from service import rescoring
@@ -16,8 +17,8 @@ from service.store.reader import Reader
 from service.store.schema import CollectionRow, StoredItem
 
 ATTEMPTS = 100
-# Sequence number -> Hamming distance, of one query.
-Chosen = dict[int, int]
+# By sequence number: Hamming distance and item, of one query.
+Found = dict[int, tuple[int, StoredItem]]
 
 
 @dataclass(frozen=True)
@@ -32,79 +33,100 @@ class Source:
 
 def rank(source: Source, queries: Sequence[Coded], wanted: Wanted, without: Sequence[str | None]) -> list[list[Match]]:
     """The nearest items of each query, as wanted, but for the id that `without` names at its place."""
-    codes = np.frombuffer(b"".join(query.code for query in queries), np.uint8).reshape(len(queries), -1)
+    codes = np.frombuffer(b"".join([query.code for query in queries]), np.uint8).reshape(len(queries), -1)
     count = wanted.limit if wanted.rank == "hamming" else max(wanted.limit, rescoring.candidates(wanted))
     count += any(each is not None for each in without)
     for _ in range(ATTEMPTS):
-        chosen = [
-            _cut(source, candidates, count, wanted.max_distance)
-            for candidates in _candidates(source, codes, count, wanted)
-        ]
-        answer = _answer(source, queries, chosen, wanted, without)
+        before = source.snapshot()
+        near = [_within(each, wanted.max_distance) for each in _candidates(source, before, codes, count, wanted)]
+        found = _fetch(source, near, count)
+        scores = _scores(source, queries, found, wanted)
         # An item that was replaced or deleted between index and store is looked for again, at its new place.
-        if answer is not None:
-            return answer
+        if _still_there(source.snapshot(), before, near):
+            _require_whole(near, found, count)
+            return [
+                [match for match in _matches(*each) if match.id != itself][: wanted.limit]
+                for *each, itself in zip(found, scores, without, strict=True)
+            ]
     raise StoreBusyError("expected the collection to rest for a moment, it changes faster than it can be read")
 
 
-def _candidates(source: Source, codes: Codes, count: int, wanted: Wanted) -> list[Candidates]:
+def _candidates(source: Source, now: Snapshot, codes: Codes, count: int, wanted: Wanted) -> list[Candidates]:
     if wanted.filter is None:
-        return source.snapshot().nearest(codes, count, wanted.exact)
+        return now.nearest(codes, count, wanted.exact)
     return source.matching.nearest(source.row.number, wanted.filter, source.snapshot, codes, count)
 
 
-def _cut(source: Source, candidates: Candidates, count: int, max_distance: int | None) -> Chosen:
-    """The `count` first by (distance, id) within the distance."""
-    distances, sequences = candidates
-    if max_distance is not None:
-        end = int(np.searchsorted(distances, max_distance, "right"))
-        distances, sequences = distances[:end], sequences[:end]
-    if len(distances) <= count:
-        return dict(zip(sequences.tolist(), distances.tolist(), strict=True))
-    last = int(distances[count - 1])
-    nearer = int(np.searchsorted(distances, last))
-    chosen = dict(zip(sequences[:nearer].tolist(), distances[:nearer].tolist(), strict=True))
-    for sequence in source.reader.first_by_id(source.row.number, sequences[nearer:].tolist(), count - nearer):
-        chosen[sequence] = last
-    return chosen
+def _within(candidates: Candidates, max_distance: int | None) -> Candidates:
+    if max_distance is None:
+        return candidates
+    end = int(np.searchsorted(candidates.distances, max_distance, "right"))
+    return Candidates(candidates.distances[:end], candidates.sequences[:end])
 
 
-def _answer(
-    source: Source, queries: Sequence[Coded], chosen: Sequence[Chosen], wanted: Wanted, without: Sequence[str | None]
-) -> list[list[Match]] | None:
-    """The matches, or None where an item is gone from the store."""
-    sequences = {sequence for each in chosen for sequence in each}
-    items = source.reader.by_sequence(sequences)
-    if _gone(source, sequences - items.keys()):
-        return None
+def _fetch(source: Source, near: Sequence[Candidates], count: int) -> list[Found]:
+    """The `count` first items of each by (distance, id); those that are gone are left out."""
+    sure: list[int] = []
+    tied: list[dict[int, StoredItem]] = []
+    for distances, sequences in near:
+        # Where there are more, those at the last place are chosen by id.
+        end = len(distances) if len(distances) <= count else int(np.searchsorted(distances, distances[count - 1]))
+        sure += sequences[:end].tolist()
+        last = sequences[end:].tolist()
+        tied.append(source.reader.first_by_id(source.row.number, last, count - end) if last else {})
+    kept = source.reader.by_sequence(sure) if sure else {}
+    return [_found(*each, kept, last) for each, last in zip(near, tied, strict=True)]
+
+
+def _found(
+    distances: NDArray[np.int32],
+    sequences: NDArray[np.int64],
+    kept: Mapping[int, StoredItem],
+    tied: Mapping[int, StoredItem],
+) -> Found:
+    found = {}
+    for distance, sequence in zip(distances.tolist(), sequences.tolist(), strict=True):
+        item = kept.get(sequence) or tied.get(sequence)
+        if item is not None:
+            found[sequence] = distance, item
+    return found
+
+
+def _scores(
+    source: Source, queries: Sequence[Coded], found: Sequence[Found], wanted: Wanted
+) -> Sequence[Mapping[int, float] | None]:
+    """What the items of each query are ordered by, None where by their distance."""
     if wanted.rank == "hamming":
-        scored = [_matches(each, items, None) for each in chosen]
-    else:
-        scores = rescoring.scores(source.reader, source.row, queries, chosen, items, wanted.rank)
-        if scores is None:
-            return None
-        scored = [_matches(each, items, score) for each, score in zip(chosen, scores, strict=True)]
-    return [
-        [match for match in matches if match.id != itself][: wanted.limit]
-        for matches, itself in zip(scored, without, strict=True)
-    ]
+        return [None] * len(queries)
+    pairs = list(zip(queries, found, strict=True))
+    if wanted.rank == "asymmetric":
+        return [
+            rescoring.asymmetric(query, {key: item.code for key, (_, item) in near.items()}) for query, near in pairs
+        ]
+    kept = source.reader.features({sequence for near in found for sequence in near})
+    keep = source.row.settings.keep_features
+    return [rescoring.rescored(query, {key: kept[key] for key in near if key in kept}, keep) for query, near in pairs]
 
 
-def _matches(chosen: Chosen, items: dict[int, StoredItem], scores: dict[int, float] | None) -> list[Match]:
+def _still_there(after: Snapshot, before: Snapshot, near: Sequence[Candidates]) -> bool:
+    """Whether none of the candidates was removed, `after` being taken when all was read."""
+    if after.epoch == before.epoch and after.sequences is before.sequences:
+        return True
+    sequences = np.unique(np.concatenate([each.sequences for each in near]))
+    return len(after.rows(sequences)) == len(sequences)
+
+
+def _require_whole(near: Sequence[Candidates], found: Sequence[Found], count: int) -> None:
+    missing = sum(min(len(each.sequences), count) - len(items) for each, items in zip(near, found, strict=True))
+    if missing:
+        raise DamagedStoreError(f"expected the rows of all items that were found, {missing} are gone: it is damaged")
+
+
+def _matches(found: Found, scores: Mapping[int, float] | None) -> list[Match]:
     if scores is None:
-        matches = [Match((item := items[sequence]).id, near, item.payload) for sequence, near in chosen.items()]
+        matches = [Match(item.id, distance, item.payload) for distance, item in found.values()]
         return sorted(matches, key=lambda match: (match.distance, match.id))
-    matches = [
-        Match((item := items[sequence]).id, near, item.payload, scores[sequence]) for sequence, near in chosen.items()
-    ]
+    if len(scores) < len(found):
+        raise DamagedStoreError(f"expected features of {len(found)} items, found {len(scores)}: the rest is damaged")
+    matches = [Match(item.id, distance, item.payload, scores[key]) for key, (distance, item) in found.items()]
     return sorted(matches, key=lambda match: (match.score, match.id))
-
-
-def _gone(source: Source, missing: set[int]) -> bool:
-    """Whether items that the store did not give were removed; raises DamagedStoreError where they were not."""
-    if not missing:
-        return False
-    # Looked at after the store: what was removed before it was asked is no longer in here.
-    if len(source.snapshot().rows(np.array(sorted(missing), np.int64))):
-        raise DamagedStoreError(f"expected {len(missing)} items in the database, found none: it is damaged")
-    return True

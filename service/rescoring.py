@@ -9,8 +9,7 @@ from models.errors import InvalidInputError
 from service import kept_features
 from service.coding import Coded
 from service.items import Rank, Wanted
-from service.store.reader import Reader
-from service.store.schema import CollectionRow, KeepFeatures, StoredItem
+from service.store.schema import CollectionRow, KeepFeatures
 
 # Of asymmetric order and of rescoring: how many of the nearest were found worth ranking anew.
 CANDIDATES: dict[Rank, int] = {"hamming": 0, "asymmetric": 100, "rescored": 1000}
@@ -19,30 +18,6 @@ CANDIDATES: dict[Rank, int] = {"hamming": 0, "asymmetric": 100, "rescored": 1000
 def candidates(wanted: Wanted) -> int:
     """How many of the nearest are ranked anew."""
     return wanted.candidates or CANDIDATES[wanted.rank]
-
-
-def scores(
-    reader: Reader,
-    row: CollectionRow,
-    queries: Sequence[Coded],
-    chosen: Sequence[Mapping[int, int]],
-    items: Mapping[int, StoredItem],
-    rank: Rank,
-) -> list[dict[int, float]] | None:
-    """For each query a score by sequence number, smaller is nearer; None where an item's features are gone meanwhile.
-
-    `asymmetric`: the sum of the magnitudes of the query's logits over the bits in which the codes differ (Gordo et al.
-    2014, asymmetric distances). `rescored`: the Euclidean distance of the features.
-    """
-    if rank == "asymmetric":
-        codes = [{each: items[each].code for each in near} for near in chosen]
-        return [_asymmetric(query, near) for query, near in zip(queries, codes, strict=True)]
-    kept = reader.features({sequence for near in chosen for sequence in near})
-    if any(sequence not in kept for near in chosen for sequence in near):
-        return None
-    keep = row.settings.keep_features
-    features = [{each: kept[each] for each in near} for near in chosen]
-    return [_rescored(query, near, keep) for query, near in zip(queries, features, strict=True)]
 
 
 def require(row: CollectionRow, queries: Sequence[Coded], rank: Rank) -> None:
@@ -56,7 +31,11 @@ def require(row: CollectionRow, queries: Sequence[Coded], rank: Rank) -> None:
             )
 
 
-def _asymmetric(query: Coded, codes: Mapping[int, bytes]) -> dict[int, float]:
+def asymmetric(query: Coded, codes: Mapping[int, bytes]) -> dict[int, float]:
+    """By the same keys as the packed codes: the magnitudes of the query's logits, summed over the bits that differ.
+
+    Smaller is nearer. (Gordo et al. 2014, asymmetric distances for binary embeddings.)
+    """
     assert query.logits is not None
     if not codes:
         return {}
@@ -65,7 +44,8 @@ def _asymmetric(query: Coded, codes: Mapping[int, bytes]) -> dict[int, float]:
     return dict(zip(codes, found.tolist(), strict=True))
 
 
-def _rescored(query: Coded, kept: Mapping[int, bytes], keep: KeepFeatures) -> dict[int, float]:
+def rescored(query: Coded, kept: Mapping[int, bytes], keep: KeepFeatures) -> dict[int, float]:
+    """By the same keys as the kept features: their Euclidean distance to the query's."""
     assert query.features is not None
     if not kept:
         return {}

@@ -1,7 +1,7 @@
 """One collection's index: its codes, the IVF index over them where one is wanted, and the upkeep of both."""
 
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,7 +61,7 @@ class CollectionIndex:
     def snapshot(self) -> Snapshot:
         """The index as it is now."""
         with self._lock:
-            return replace(self._flat.snapshot(), ivf=self._ivf)
+            return self._flat.snapshot(self._ivf)
 
     def state(self) -> IndexState:
         """What is known of it."""

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.codes import Codes
+from service.index.ivf import Ivf
 from service.index.snapshot import Snapshot
 
 FIRST_CAPACITY = 1024
@@ -48,9 +49,9 @@ class FlatIndex:
         """What its rows take."""
         return self._size * int(self._codes.shape[1] + self._sequences.itemsize + self._died.itemsize)
 
-    def snapshot(self) -> Snapshot:
+    def snapshot(self, ivf: Ivf | None = None) -> Snapshot:
         """The index as it is now: later appends and removals do not show in it. Copies nothing."""
-        return Snapshot(self._codes, self._sequences, self._died, self._size, self._removed, self._epoch)
+        return Snapshot(self._codes, self._sequences, self._died, self._size, self._removed, self._epoch, ivf)
 
     def append(self, sequences: NDArray[np.int64], codes: Codes) -> None:
         """Add codes (n, bits / 8) with their sequence numbers (n,), ascending and above all before."""

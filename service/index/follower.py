@@ -21,8 +21,15 @@ class Follower:
         self._upkeep = upkeep
         self._lock = threading.Lock()
         self._indexes: dict[int, CollectionIndex] = {}
+        self._rows: dict[str, CollectionRow] = {}
         self._version: int | None = None
         self._position = Position()
+
+    def collection(self, name: str) -> CollectionRow | None:
+        """The collection of that name, or None, as of the last commit before this call."""
+        with self._lock:
+            self._follow()
+            return self._rows.get(name)
 
     def snapshot(self, row: CollectionRow) -> Snapshot:
         """The collection's index with every write in it that was committed, by any process, before this call."""
@@ -61,6 +68,7 @@ class Follower:
             _append(indexes, added)
         for removed in changes.removed:
             _remove(indexes, removed)
+        self._rows = {row.name: row for row in changes.collections}
         self._indexes, self._position = indexes, changes.position
         for number, index in indexes.items():
             index.configure(rows[number].settings.index)

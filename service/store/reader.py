@@ -1,13 +1,14 @@
 """Reads: collections, items, and what changed since a follower last looked. Readers never wait for a writer."""
 
-import json
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from sqlite3 import Connection
 from typing import Any
+
+import orjson
 
 from service.filters import Condition
 from service.store.connection import connect, transaction
@@ -104,8 +105,7 @@ class Reader:
         """Items by their sequence numbers; those removed since are left out."""
         with self._reading() as connection:
             rows = connection.execute(
-                f"SELECT {ITEM_COLUMNS} FROM items WHERE sequence IN (SELECT value FROM json_each(?))",
-                (json.dumps(list(sequences)),),
+                f"SELECT {ITEM_COLUMNS} FROM json_each(?) CROSS JOIN items ON sequence = value", (_listed(sequences),)
             ).fetchall()
         return {sequence: item for sequence, _, item in map(stored_item, rows)}
 
@@ -114,30 +114,21 @@ class Reader:
         with self._reading() as connection:
             rows = connection.execute(
                 "SELECT sequence, features, checksum FROM features WHERE sequence IN (SELECT value FROM json_each(?))",
-                (json.dumps(list(sequences)),),
+                (_listed(sequences),),
             ).fetchall()
         return dict(map(verified_features, rows))
 
-    def first_by_id(self, collection: int, sequences: Iterable[int], count: int) -> list[int]:
-        """The `count` first, by id (in code point order), of the items with these sequence numbers."""
-        wanted = set(sequences)
-        found: list[int] = []
+    def first_by_id(self, collection: int, sequences: Sequence[int], count: int) -> dict[int, StoredItem]:
+        """The `count` first, by id (in code point order), of the items with these sequence numbers, by these."""
         with self._reading() as connection:
-            if len(wanted) <= FEW:
-                rows = connection.execute(
-                    "SELECT sequence FROM items WHERE sequence IN (SELECT value FROM json_each(?)) ORDER BY id LIMIT ?",
-                    (json.dumps(list(wanted)), count),
-                )
-                return [sequence for (sequence,) in rows]
-            # Many: to walk the ids in order until enough are met is quicker than to sort them all.
-            for (sequence,) in connection.execute(
-                "SELECT sequence FROM items WHERE collection = ? ORDER BY id", (collection,)
-            ):
-                if sequence in wanted:
-                    found.append(sequence)
-                    if len(found) == count:
-                        break
-        return found
+            if len(sequences) > FEW:
+                sequences = _first_of_many(connection, collection, set(sequences), count)
+            rows = connection.execute(
+                f"SELECT {ITEM_COLUMNS} FROM json_each(?) CROSS JOIN items ON sequence = value"
+                " ORDER BY items.id LIMIT ?",
+                (_listed(sequences), count),
+            ).fetchall()
+        return {sequence: item for sequence, _, item in map(stored_item, rows)}
 
     def matching(self, collection: int, condition: Condition, after: int) -> tuple[list[int], int]:
         """Sequence numbers above `after`, ascending, of the items that a filter lets through; and the highest there is.
@@ -159,7 +150,7 @@ class Reader:
         with self._reading() as connection:
             rows = connection.execute(
                 f"SELECT sequence, ({expression}) FROM items WHERE sequence IN (SELECT value FROM json_each(?))",
-                (*parameters, json.dumps(list(sequences))),
+                (*parameters, _listed(sequences)),
             )
             return {sequence: bool(through) for sequence, through in rows}
 
@@ -189,6 +180,21 @@ class Reader:
     def _reading(self) -> Iterator[Connection]:
         with self._lock, translated(self._path):
             yield self._connection
+
+
+def _listed(sequences: Iterable[int]) -> str:
+    return orjson.dumps(list(sequences)).decode()
+
+
+def _first_of_many(connection: Connection, collection: int, wanted: set[int], count: int) -> list[int]:
+    # To walk the ids in order until enough are met is quicker than to sort them all.
+    found: list[int] = []
+    for (sequence,) in connection.execute("SELECT sequence FROM items WHERE collection = ? ORDER BY id", (collection,)):
+        if sequence in wanted:
+            found.append(sequence)
+            if len(found) == count:
+                break
+    return found
 
 
 def _collections(connection: Connection) -> list[CollectionRow]:

@@ -8,7 +8,7 @@ from service.store.errors import DamagedStoreError
 from service.store.schema import CollectionRow, CollectionSettings, IndexSettings, StoredItem
 
 COLLECTION_COLUMNS = "number, name, bits, hasher, index_kind, lists, probes, keep_features, checksum"
-ITEM_COLUMNS = "sequence, collection, CAST(id AS BLOB), code, payload, checksum"
+ITEM_COLUMNS = "sequence, collection, CAST(items.id AS BLOB), code, payload, checksum"
 
 
 def collection_row(row: Sequence[Any]) -> CollectionRow:
@@ -21,21 +21,25 @@ def collection_row(row: Sequence[Any]) -> CollectionRow:
 
 def stored_item(row: Sequence[Any]) -> tuple[int, int, StoredItem]:
     """Sequence number, collection and item, from ITEM_COLUMNS; raises DamagedStoreError."""
-    verify_items((row,))
-    sequence, collection, item_id, code, payload, _ = row
+    sequence, collection, item_id, code, payload, checksum = row
+    try:
+        fits = item_checksum(sequence, collection, item_id, code, payload) == checksum
+    except TypeError:
+        # Damage can make a number of what was text.
+        fits = False
+    if not fits:
+        raise _damaged(row)
     return sequence, collection, StoredItem(item_id.decode(), code, payload)
 
 
 def verify_items(rows: Iterable[Sequence[Any]]) -> None:
     """Verify rows of ITEM_COLUMNS; raises DamagedStoreError that names the first that is damaged."""
     for row in rows:
-        try:
-            fits = item_checksum(*row[:5]) == row[5]
-        except TypeError:
-            # Damage can make a number of what was text.
-            fits = False
-        if not fits:
-            require(False, f"item {row[2]!r} (sequence {row[0]})")
+        stored_item(row)
+
+
+def _damaged(row: Sequence[Any]) -> DamagedStoreError:
+    return DamagedStoreError(f"expected item {row[2]!r} as it was written, found another checksum: it is damaged")
 
 
 def verified_features(row: Sequence[Any]) -> tuple[int, bytes]:

@@ -6,7 +6,7 @@ with AUTOINCREMENT, so that the sum of those counters says how much was ever com
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 APPLICATION_ID = 0x48616D67
 FORMAT = 1
@@ -75,8 +75,7 @@ class CollectionRow:
     settings: CollectionSettings
 
 
-@dataclass(frozen=True)
-class StoredItem:
+class StoredItem(NamedTuple):
     """An item as kept: `code` is packed, `payload` is JSON text in UTF-8 or None, `features` as `features.py` packs."""
 
     id: str
