@@ -2,6 +2,9 @@
 
 import json
 import sqlite3
+import subprocess
+import sys
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -15,16 +18,31 @@ EVERYTHING = 10_000
 DATABASE = "hammingway.sqlite"
 
 
-def stored(data: Path, collection: str) -> dict[str, Value]:
-    """All items of a collection, while a service has the database open: nothing is recovered or tidied up by this."""
-    with closing(sqlite3.connect(f"file:{data / DATABASE}?mode=ro", uri=True)) as connection:
-        rows = connection.execute(
-            "SELECT id, code, payload FROM items WHERE collection = (SELECT number FROM collections WHERE name = ?)",
-            (collection,),
-        ).fetchall()
-    found = {item_id: Value(code.hex(), json.loads(payload) if payload else None) for item_id, code, payload in rows}
+def stored(data: Path, collection: str, prefix: Sequence[str] = ()) -> dict[str, Value]:
+    """All items of a collection, while a service has the database open: nothing is recovered or tidied up by this.
+
+    `prefix` is a command that runs others where they see the folder, should this process not see it.
+    """
+    rows = _rows(data, collection) if not prefix else _rows_seen_from(prefix, data, collection)
+    found = {item_id: Value(code, json.loads(payload) if payload else None) for item_id, code, payload in rows}
     assert len(found) == len(rows), "an id is there twice"
     return found
+
+
+def _rows(data: Path, collection: str) -> list[tuple[str, str, str | None]]:
+    with closing(sqlite3.connect(f"file:{data / DATABASE}?mode=ro", uri=True)) as connection:
+        return connection.execute(
+            "SELECT id, lower(hex(code)), CAST(payload AS TEXT) FROM items"
+            " WHERE collection = (SELECT number FROM collections WHERE name = ?)",
+            (collection,),
+        ).fetchall()
+
+
+def _rows_seen_from(prefix: Sequence[str], data: Path, collection: str) -> list[tuple[str, str, str | None]]:
+    # SQLite resolves links: it cannot be given the way through /proc into another mount namespace.
+    command = [*prefix, sys.executable, "-m", "tests.faults.truth", str(data), collection]
+    rows: list[tuple[str, str, str | None]] = json.loads(subprocess.check_output(command, timeout=60))
+    return rows
 
 
 def assert_answers(client: httpx.Client, collection: str, items: dict[str, Value], random: np.random.Generator) -> int:
@@ -67,3 +85,7 @@ def _nearest(
     order = sorted(zip(distances.tolist(), codes, strict=True))
     near = [(distance, item_id) for distance, item_id in order if max_distance is None or distance <= max_distance]
     return [(distance, item_id, items[item_id].payload or {}) for distance, item_id in near[:limit]]
+
+
+if __name__ == "__main__":
+    print(json.dumps(_rows(Path(sys.argv[1]), sys.argv[2])))
