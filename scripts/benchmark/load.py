@@ -1,20 +1,18 @@
 """Load: many connections, each with one request under way, from processes of their own, so that none waits for Python.
 
-A process is this very module: it takes its orders pickled on standard input, says when it is connected, begins when
-told to, and gives back, pickled, what it counted. Its own processor time comes with it: what the client costs.
+Each process is `driver.py`: it takes its orders pickled on standard input, says when it is connected, begins when told
+to, and gives back, pickled, what it counted. Its own processor time comes with it: what the client costs.
 """
 
 import pickle
-import select
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import IO
 
-from scripts.benchmark.client import END, RECEIVE_BYTES, HttpError, length_of
+from scripts.benchmark.client import HttpError
 from scripts.benchmark.machine import cpu_seconds
 
 READY, BEGIN = b"ready\n", b"begin\n"
@@ -93,64 +91,9 @@ def load(service: int, port: int, requests: Sequence[bytes], connections: int, p
     )
 
 
-def drive(order: Order, begin: Callable[[], None]) -> Counted:
-    """Keep every connection busy for so many seconds from when `begin` returns; the client itself takes one thread."""
-    counted, poll = Counted(), select.epoll()
-    connections = {each.fileno(): each for each in (_connect(order.port) for _ in range(order.connections))}
-    for descriptor in connections:
-        poll.register(descriptor, select.EPOLLIN)
-    received = {descriptor: bytearray() for descriptor in connections}
-    asked, sent = dict.fromkeys(connections, 0), dict.fromkeys(connections, 0.0)
-    place = order.first
-    begin()
-    cpu, began = time.process_time(), time.perf_counter()
-    until = began + order.seconds
-
-    def ask(descriptor: int) -> None:
-        nonlocal place
-        asked[descriptor] = place % len(order.requests)
-        place += 1
-        sent[descriptor] = time.perf_counter()
-        connections[descriptor].sendall(order.requests[asked[descriptor]])
-
-    for descriptor in connections:
-        ask(descriptor)
-    while (now := time.perf_counter()) < until:
-        for descriptor, _ in poll.poll(until - now):
-            reply = received[descriptor]
-            more = connections[descriptor].recv(RECEIVE_BYTES)
-            if not more:
-                raise HttpError(f"expected a reply, the service closed the connection after {bytes(reply)[:200]!r}")
-            reply += more
-            length = length_of(reply)
-            if length is not None and len(reply) >= length:
-                counted.latencies.append(time.perf_counter() - sent[descriptor])
-                _look_at(counted, asked[descriptor], bytes(reply))
-                reply.clear()
-                ask(descriptor)
-    counted.seconds, counted.cpu_seconds = time.perf_counter() - began, time.process_time() - cpu
-    for connection in connections.values():
-        connection.close()
-    return counted
-
-
-def _connect(port: int) -> socket.socket:
-    connection = socket.create_connection(("127.0.0.1", port), timeout=120)
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return connection
-
-
-def _look_at(counted: Counted, place: int, reply: bytes) -> None:
-    body = reply[reply.find(END) + len(END) :]
-    if reply[9:10] != b"2":
-        counted.failed.append(reply)
-    elif counted.bodies.setdefault(place, body) != body:
-        counted.changed += 1
-
-
 def _start(order: Order) -> subprocess.Popen[bytes]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "scripts.benchmark.load"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-m", "scripts.benchmark.driver"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     pickle.dump(order, _given(process.stdin))
     _given(process.stdin).flush()
@@ -173,18 +116,3 @@ def _finish(process: subprocess.Popen[bytes]) -> Counted:
 def _given(pipe: IO[bytes] | None) -> IO[bytes]:
     assert pipe is not None
     return pipe
-
-
-def _work() -> None:
-    order = pickle.load(sys.stdin.buffer)
-
-    def begin() -> None:
-        sys.stdout.buffer.write(READY)
-        sys.stdout.buffer.flush()
-        sys.stdin.buffer.readline()
-
-    pickle.dump(drive(order, begin), sys.stdout.buffer)
-
-
-if __name__ == "__main__":
-    _work()

@@ -6,6 +6,7 @@ from typing import Any
 from matplotlib import rc_context
 from matplotlib.figure import Figure as Drawing
 from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter
 
 from scripts.benchmark.figures import Figures, Rival
 from scripts.benchmark.plan import Plan
@@ -32,16 +33,21 @@ def draw(figures: Figures, plan: Plan) -> bytes | None:
         times = [bar.search_ms or 0.0 for bar in bars]
         axes.barh([_label(bar) for bar in bars], times, color=[_colour(bar) for bar in bars], height=0.7)
         for height, (bar, taken) in enumerate(zip(bars, times, strict=True)):
-            found = "" if bar.recall is None or bar.recall == 1 else f"  recall {bar.recall:.3f}"
+            found = f"   recall {bar.recall:.3f}" if bar.recall is not None and _approximate(bar) else ""
             axes.annotate(f"{shown(taken)} ms{found}", (taken, height), (5, 0), textcoords="offset points", va="center")
         axes.set_xscale("log")
+        # As plain numbers: without formulas the powers would be shown as their source.
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.minorticks_off()
         axes.set_xlim(min(times) / 2, max(times) * 6)
         axes.grid(axis="x", color="#e4e4e4")
         axes.set_axisbelow(True)
         axes.tick_params(axis="y", length=0)
         axes.set_xlabel("median time of one search, ms (logarithmic)")
         case = plan.main
-        axes.set_title(f"The 10 nearest of {plan.items:,} {case.data} codes of {case.bits} bits, one query at a time")
+        axes.set_title(
+            f"The 10 nearest of {plan.items:,} {case.data} codes of {case.bits} bits, one query at a time", loc="left"
+        )
         colours = {"Hammingway": OURS, "exact": EXACT, "approximate": APPROXIMATE}
         axes.legend(handles=[Patch(color=colour, label=name) for name, colour in colours.items()], loc="upper right",
                     frameon=False)  # fmt: skip
@@ -72,4 +78,8 @@ def _label(rival: Rival) -> str:
 def _colour(rival: Rival) -> str:
     if rival.name.startswith("Hammingway"):
         return OURS
-    return APPROXIMATE if any(kind in rival.name for kind in ("IVF", "HNSW")) else EXACT
+    return APPROXIMATE if _approximate(rival) else EXACT
+
+
+def _approximate(rival: Rival) -> bool:
+    return any(kind in rival.name for kind in ("IVF", "HNSW"))

@@ -62,7 +62,7 @@ def print_summary(figures: Figures) -> None:
 
 def shown(value: float) -> str:
     """A number with three or four digits that count."""
-    if value >= 1000 or value == int(value):
+    if value >= 1000 or (value > 1 and value == int(value)):
         return f"{value:,.0f}"
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.3f}"
 

@@ -20,6 +20,9 @@ MOST_SLOWER = 1.1
 COMPACTION_SECONDS = 5.0
 MOST_IDS = 10_000
 LOOK_PAST = 20
+PACED = 100
+# Of searches: seconds over HTTP, and of the raw call.
+Times = list[tuple[float, float]]
 
 
 class Searches:
@@ -43,7 +46,7 @@ class Searches:
         self._verify(query, verify.matches(content_of(reply)["results"]))
         return done - between, between - began
 
-    def all(self, client: Client) -> list[tuple[float, float]]:
+    def all(self, client: Client) -> Times:
         """One of each query, after a few that do not count."""
         for number in range(WARM_UP):
             self.one(client, number)
@@ -73,9 +76,16 @@ def measure(data: Path, sample: Sample, plan: Plan, figures: Figures) -> None:
     chosen, more = chosen[: plan.deletes], chosen[plan.deletes :]
     deleted: set[int] = set()
     searches = Searches(sample, deleted)
+    every = max(1, plan.deletes // plan.queries)
     with Service(data) as service, Client(service.port) as client:
         before = searches.all(client)
-        times, during = [], []
+        # At the pace of the deletes: what lies idle for a while is slower, deletes or not.
+        paced = []
+        for number, place in enumerate(chosen[: every * PACED]):
+            client.exchange(request("GET", f"/v1/collections/{COLLECTION}/items/{item_id(place)}"))
+            if number % every == 0:
+                paced.append(searches.one(client, number))
+        times, between = [], []
         for number, place in enumerate(chosen):
             prepared = request("DELETE", f"/v1/collections/{COLLECTION}/items/{item_id(place)}")
             began = time.perf_counter()
@@ -83,8 +93,8 @@ def measure(data: Path, sample: Sample, plan: Plan, figures: Figures) -> None:
             times.append(time.perf_counter() - began)
             deleted.add(place)
             verify.require(done == {"deleted": 1}, f"expected one item to be deleted, got {done}")
-            if number % max(1, plan.deletes // plan.queries) == 0:
-                during.append(searches.one(client, number))
+            if number % every == 0:
+                between.append(searches.one(client, number))
         dead = _dead(client)
         with_dead = searches.all(client)
         seconds = _compact(client, more)
@@ -96,13 +106,18 @@ def measure(data: Path, sample: Sample, plan: Plan, figures: Figures) -> None:
     case = sample.case
     figures.add(PART, case, "one delete, median, ms", median_ms(times), most=MOST_MS)
     figures.add(PART, case, "one delete, p99, ms", percentile_ms(times, 99))
-    figures.add(PART, case, "search before, ms", median_ms([ours for ours, _ in before]))
     figures.add(PART, case, "dead rows after the last delete", dead)
     if seconds is not None:
         figures.add(PART, case, "compaction, s", seconds)
-    for name, phase in (("between deletes", during), ("over dead rows", with_dead), ("after compaction", after)):
-        figures.add(PART, case, f"search {name}, ms", median_ms([ours for ours, _ in phase]))
-        slower = _relative(phase) / _relative(before)
+    figures.add(PART, case, "search before, ms", _ours(before))
+    figures.add(PART, case, "search between look-ups, ms", _ours(paced))
+    for name, phase, beside in (
+        ("between deletes", between, paced),
+        ("over dead rows", with_dead, before),
+        ("after compaction", after, before),
+    ):
+        figures.add(PART, case, f"search {name}, ms", _ours(phase))
+        slower = _relative(phase) / _relative(beside)
         figures.add(PART, case, f"search {name}, times before", slower, most=MOST_SLOWER)
 
 
@@ -124,6 +139,10 @@ def _dead(client: Client) -> int:
     return int(client.call("GET", f"/v1/collections/{COLLECTION}/stats")["removed"])
 
 
-def _relative(phase: list[tuple[float, float]]) -> float:
+def _ours(phase: Times) -> float:
+    return median_ms([ours for ours, _ in phase])
+
+
+def _relative(phase: Times) -> float:
     """Of a phase, searches over HTTP in terms of raw ones: what slows the machine slows both."""
-    return median_ms([ours for ours, _ in phase]) / median_ms([bare for _, bare in phase])
+    return _ours(phase) / median_ms([bare for _, bare in phase])
