@@ -106,6 +106,10 @@ class Client:
         """The `results` of a search request."""
         return self._call("POST", f"{_path(name)}/search", json=request)["results"]
 
+    def snapshot(self, name: str) -> dict[str, Any]:
+        """Take a snapshot of a collection; says its file's name in the service's `snapshots`, items, size, SHA-256."""
+        return self._call("POST", f"{_path(name)}/snapshots", timeout=None)
+
     def _call(self, method: str, path: str, **request: Any) -> dict[str, Any]:
         for attempt in range(ATTEMPTS):
             try:

@@ -19,8 +19,8 @@ from service.settings import Settings
 
 
 @contextmanager
-def running(settings: Settings) -> Iterator[httpx.Client]:
-    """A client of the application, served by uvicorn in a thread until the block ends."""
+def running(settings: Settings, readiness: int = 200) -> Iterator[httpx.Client]:
+    """A client of the application, served by uvicorn in a thread until the block ends; `readiness` is waited for."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         config = uvicorn.Config(create_app(settings), log_level="warning", ws="none")
@@ -30,7 +30,7 @@ def running(settings: Settings) -> Iterator[httpx.Client]:
         port = listening.getsockname()[1]
         try:
             with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
-                wait_until_ready(client)
+                wait_until_ready(client, readiness)
                 yield client
         finally:
             server.should_exit = True
@@ -94,12 +94,12 @@ def free_port() -> int:
         return port
 
 
-def wait_until_ready(client: httpx.Client) -> None:
-    """Return once the service says it is ready; fail after half a minute."""
+def wait_until_ready(client: httpx.Client, status: int = 200) -> None:
+    """Return once the service says it is ready, or whatever else is waited for; fail after half a minute."""
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         try:
-            if client.get("/readyz").is_success:
+            if client.get("/readyz").status_code == status:
                 return
         except httpx.TransportError:
             pass

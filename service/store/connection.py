@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from service.store.errors import DamagedStoreError, UnusableStoreError
+from service.store.errors import SQLITE_ERRORS, DamagedStoreError, UnusableStoreError
 from service.store.schema import APPLICATION_ID, FORMAT, TABLES
 
 BUSY_TIMEOUT_SECONDS = 30.0
@@ -20,7 +20,7 @@ def create(path: Path) -> sqlite3.Connection:
         with transaction(connection):
             if not connection.execute("SELECT 1 FROM sqlite_schema").fetchone():
                 _make_tables(connection)
-    except sqlite3.DatabaseError as error:
+    except SQLITE_ERRORS as error:
         raise UnusableStoreError(f"expected {path} to be Hammingway's database or to be made: {error}") from None
     require_format(connection, path)
     return connection
@@ -69,7 +69,7 @@ def require_format(connection: sqlite3.Connection, path: Path) -> None:
         tables = [sql for (sql,) in connection.execute("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL")]
         tables = [sql for sql in tables if not sql.startswith("CREATE TABLE sqlite_")]
         encoding = connection.execute("PRAGMA encoding").fetchone()[0]
-    except (sqlite3.DatabaseError, TypeError) as error:
+    except (*SQLITE_ERRORS, TypeError) as error:
         raise DamagedStoreError(f"expected {path} as it was written, found it damaged: {error}") from None
     if tables != list(TABLES) or encoding != "UTF-8":
         raise DamagedStoreError(f"expected {path} with its tables as they were made, found them damaged")
@@ -80,7 +80,7 @@ def check(path: Path) -> None:
     try:
         with closing(connect(path)) as connection:
             found = [text for (text,) in connection.execute("PRAGMA integrity_check(3)")]
-    except sqlite3.DatabaseError as error:
+    except SQLITE_ERRORS as error:
         found = [str(error)]
     if found != ["ok"]:
         raise DamagedStoreError(f"expected the database {path} as it was written, found it damaged: {'; '.join(found)}")

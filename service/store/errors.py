@@ -9,6 +9,8 @@ from pathlib import Path
 from models.errors import HammingwayError
 
 FEW_FREE_BYTES = 256 * 1024
+# What damage can make of an error message, or of a text, is not always UTF-8.
+SQLITE_ERRORS = (sqlite3.DatabaseError, UnicodeDecodeError)
 
 
 class UnknownCollectionError(HammingwayError):
@@ -58,18 +60,18 @@ def translated(path: Path) -> Iterator[None]:
     except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
         # A mistake of ours, not of the disk.
         raise
-    except sqlite3.DatabaseError as error:
+    except SQLITE_ERRORS as error:
         raise _translate(error, path) from error
 
 
-def _translate(error: sqlite3.DatabaseError, path: Path) -> HammingwayError:
+def _translate(error: Exception, path: Path) -> HammingwayError:
     # The low byte is the kind of error, the rest says which call it was.
     kind = getattr(error, "sqlite_errorcode", 0) & 0xFF
     name = getattr(error, "sqlite_errorname", "")
     told = f"{error} ({name})" if name else str(error)
     if kind == sqlite3.SQLITE_FULL or (kind == sqlite3.SQLITE_IOERR and _is_full(path)):
         return StorageFullError(f"expected room on the disk, found none: nothing of this was done: {told}")
-    if kind in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or "decode" in str(error):
+    if kind in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or "decode" in str(error).lower():
         return DamagedStoreError(f"expected the database as it was written, found it damaged: {told}")
     if kind in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return StoreBusyError(f"expected the database to be free, other processes keep it locked: {told}")

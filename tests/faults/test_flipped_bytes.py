@@ -1,0 +1,199 @@
+"""Every byte of a small database and of its WAL flipped in turn, and many of a large one: detected, or harmless."""
+
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.errors import HammingwayError
+from service.collections import NewCollection
+from service.hashers import Hashers
+from service.items import Item, Query, Wanted
+from service.opening import opened
+from service.settings import Settings
+from service.store.errors import DamagedStoreError, StorageError, UnusableStoreError
+from service.store.schema import CollectionSettings, StoredItem
+from service.store.writer import Writer
+from tests.serving import running
+
+DETECTED = (DamagedStoreError, UnusableStoreError, StorageError)
+PAGE_BYTES = 512
+BITS = 16
+EVERYTHING = Wanted(limit=10_000)
+
+
+def _answers(database: Path) -> list[object]:
+    """All that can be asked of a database: rows, counts, every item by its id, searches by code."""
+    with opened(database, Hashers(database.parent / "hashers")) as service:
+        service.load()
+        found: list[object] = [service.collections.all()]
+        for collection in service.collections.all():
+            name = collection.name
+            everything = service.collections.search(name, [Query("code", "00" * (collection.bits // 8))], EVERYTHING)
+            ids = [match.id for match in everything.results[0]]
+            found.append(everything)
+            found += [service.collections.item(name, item_id) for item_id in ids[:50]]
+            found.append(service.collections.search(name, [Query("id", ids[0]), Query("id", ids[-1])], Wanted(3)))
+        return found
+
+
+def _make(database: Path, items: int) -> None:
+    """Two collections, written and changed in several transactions, with pages so small that they take many."""
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute(f"PRAGMA page_size={PAGE_BYTES}")
+        connection.execute("PRAGMA journal_mode=WAL")
+    rng = np.random.default_rng(0)
+    with opened(database, Hashers(database.parent / "hashers")) as service:
+        for name in ("a", "b"):
+            service.collections.create(name, NewCollection(bits=BITS))
+            numbers = range(items)
+            for batch in (numbers, numbers[::3]):
+                service.collections.upsert(
+                    name,
+                    [
+                        Item(f"item {n}", "code", rng.bytes(BITS // 8).hex(), b'{"n":%d}' % n if n % 2 else None)
+                        for n in batch
+                    ],
+                )
+        service.collections.delete_items("a", ["item 1", "item 4"])
+
+
+def _flips(content: bytes, places: Iterator[int] | range, mask: int = 0xFF) -> Iterator[tuple[int, bytes]]:
+    for place in places:
+        changed = bytearray(content)
+        changed[place] ^= mask
+        yield place, bytes(changed)
+
+
+def _detected_or_harmless(database: Path, expected: list[object], where: str) -> bool:
+    """True where the damage was detected; fails where the answers are others than they were."""
+    try:
+        found = _answers(database)
+    except DETECTED:
+        return True
+    except HammingwayError as error:
+        raise AssertionError(f"{where}: the damage was taken for a mistake of the caller: {error}") from error
+    assert found == expected, f"{where}: a wrong answer"
+    return False
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """For the damaged copies."""
+    (tmp_path / "copy").mkdir()
+    return tmp_path / "copy"
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("mask", [0xFF])
+def test_every_byte_of_a_small_database(tmp_path: Path, folder: Path, mask: int) -> None:
+    database = tmp_path / "hammingway.sqlite"
+    _make(database, 20)
+    expected = _answers(database)
+    content = database.read_bytes()
+    assert not database.with_name(f"{database.name}-wal").exists()
+    mark = database.with_name(f"{database.name}-mark").read_bytes()
+    copy = folder / database.name
+    detected = 0
+    for place, changed in _flips(content, range(len(content)), mask):
+        copy.write_bytes(changed)
+        copy.with_name(f"{copy.name}-mark").write_bytes(mark)
+        detected += _detected_or_harmless(copy, expected, f"byte {place}")
+        for left in folder.iterdir():
+            left.unlink()
+    # What is not detected lies in parts of pages that hold nothing.
+    print(f"{detected} of {len(content)} flipped bytes detected, the others harmless")
+    assert detected > len(content) // 3
+
+
+@pytest.mark.timeout(1200)
+def test_every_byte_of_a_wal(tmp_path: Path, folder: Path) -> None:
+    database = tmp_path / "hammingway.sqlite"
+    _make(database, 4)
+    beside = [database.with_name(f"{database.name}-{part}") for part in ("wal", "mark")]
+    with closing(Writer(database)) as writer:
+        writer.upsert(1, [StoredItem("item 2", b"ab"), StoredItem("new", b"cd", b'{"n":3}')])
+        writer.upsert(2, [StoredItem("other", b"ef")])
+        writer.delete(1, ["item 3"])
+        # As a killed process leaves them.
+        files = {path.name: path.read_bytes() for path in (database, *beside)}
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    expected = _answers(folder / database.name)
+    wal = files[beside[0].name]
+    detected = 0
+    for place, changed in _flips(wal, range(len(wal))):
+        shutil.rmtree(folder)
+        folder.mkdir()
+        for name, content in (files | {beside[0].name: changed}).items():
+            (folder / name).write_bytes(content)
+        detected += _detected_or_harmless(folder / database.name, expected, f"byte {place} of the WAL")
+    print(f"{detected} of {len(wal)} flipped bytes of the WAL detected, the others harmless")
+    assert detected > len(wal) // 2
+
+
+@pytest.mark.timeout(3600)
+def test_random_bytes_of_a_large_database(tmp_path: Path, long: bool, seed: int) -> None:
+    items, flips = (1_000_000, 1000) if long else (50_000, 40)
+    database = tmp_path / "hammingway.sqlite"
+    rng = np.random.default_rng(0)
+    with closing(Writer(database)) as writer:
+        collection = writer.create_collection("c", CollectionSettings(128))
+        assert collection is not None
+        for start in range(0, items, 1000):
+            writer.upsert(collection.number, [StoredItem(str(n), rng.bytes(16)) for n in range(start, start + 1000)])
+    expected = _answers(database)
+    places = np.random.default_rng(seed).integers(0, database.stat().st_size, flips).tolist()
+    detected = 0
+    with database.open("r+b", buffering=0) as file:
+        for place in places:
+            file.seek(place)
+            was = file.read(1)
+            file.seek(place)
+            file.write(bytes([was[0] ^ 0xFF]))
+            detected += _detected_or_harmless(database, expected, f"byte {place}")
+            file.seek(place)
+            file.write(was)
+    print(f"{detected} of {flips} flipped bytes of {database.stat().st_size} detected, the others harmless")
+    assert detected > flips // 2
+
+
+def test_damage_to_a_running_service_is_noticed_when_it_is_read(tmp_path: Path) -> None:
+    database = tmp_path / "hammingway.sqlite"
+    code, payload = "89abcdef", b'{"price":1234567}'
+    with opened(database, Hashers(tmp_path)) as service:
+        service.collections.create("c", NewCollection(bits=32))
+        service.collections.upsert("c", [Item("a", "code", "01234567"), Item("b", "code", code, payload)])
+    content = database.read_bytes()
+    for found in (bytes.fromhex(code), payload):
+        with opened(database, Hashers(tmp_path)) as service:
+            service.load()
+            assert content.count(found) == 1
+            database.write_bytes(content.replace(found, found[:-1] + bytes([found[-1] ^ 1])))
+            with pytest.raises(DamagedStoreError, match="item b'b'"):
+                service.collections.item("c", "b")
+            with pytest.raises(DamagedStoreError, match="item b'b'"):
+                service.collections.search("c", [Query("code", code)], Wanted(1))
+            # What is not damaged goes on.
+            assert service.collections.search("c", [Query("code", "01234567")], Wanted(1)).results[0][0].id == "a"
+        database.write_bytes(content)
+
+
+def test_the_service_refuses_to_answer_from_a_damaged_database(tmp_path: Path) -> None:
+    """Over HTTP: not ready, and every request a problem detail that says why."""
+    settings = Settings(data=tmp_path, hashers=tmp_path / "hashers")
+    with opened(settings.database, Hashers(tmp_path)) as service:
+        service.collections.create("c", NewCollection(bits=32))
+        service.collections.upsert("c", [Item("a", "code", "01234567"), Item("b", "code", "89abcdef")])
+    content = settings.database.read_bytes()
+    settings.database.write_bytes(content.replace(bytes.fromhex("89abcdef"), bytes.fromhex("89abcdee")))
+    with running(settings, 500) as client:
+        reply = client.get("/readyz")
+        for answer in (reply, client.post("/v1/collections/c/search", json={"query": {"id": "a"}})):
+            assert (answer.status_code, answer.json()["title"]) == (500, "Damaged store")
+            assert "item b'b'" in answer.json()["detail"]
+        assert client.get("/livez").is_success

@@ -1,0 +1,163 @@
+"""Snapshots taken while writers write, restored into a fresh folder: the same answers, and no damage unnoticed."""
+
+import hashlib
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+
+from service.collections import NewCollection
+from service.hashers import Hashers
+from service.items import Item, Query, Wanted
+from service.opening import opened
+from service.store.errors import DamagedStoreError
+from service.store.snapshots import restore, take
+from tests.faults.conftest import Start
+
+BATCH = 10
+
+
+def _restore(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "scripts.snapshot", "restore", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+def _all(client: httpx.Client, name: str) -> list[tuple[str, dict[str, int], str]]:
+    body = {"query": {"code": "00000000"}, "limit": 10_000, "max_distance": 32}
+    found = client.post(f"/v1/collections/{name}/search", json=body).json()["results"]
+    return [(match["id"], match["payload"], match["distance"]) for match in found]
+
+
+def test_a_snapshot_while_writing_is_of_one_moment_and_comes_back_the_same(start: Start, tmp_path: Path) -> None:
+    service = start(tmp_path / "data")
+    service.client.put("/v1/collections/c", json={"bits": 32})
+    stop = threading.Event()
+    written = 0
+
+    def write() -> None:
+        # Every batch replaces the same ids: a snapshot must hold all of one batch, none of another.
+        nonlocal written
+        with httpx.Client(base_url=service.url) as client:
+            while not stop.is_set():
+                items = [
+                    {"id": f"i{n}", "code": f"{written * BATCH + n:08x}", "payload": {"round": written}}
+                    for n in range(BATCH)
+                ]
+                items.append({"id": f"more {written}", "code": f"{written:08x}", "payload": {"round": written}})
+                assert client.post("/v1/collections/c/index", json={"items": items}).is_success
+                written += 1
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    taken = []
+    try:
+        while not written:
+            time.sleep(0.01)
+        for _ in range(3):
+            before = written
+            reply = service.client.post("/v1/collections/c/snapshots")
+            assert reply.status_code == 201, reply.text
+            taken.append((before, reply.json(), written))
+    finally:
+        stop.set()
+        writer.join()
+    for number, (before, told, after) in enumerate(taken):
+        file = tmp_path / "data" / "snapshots" / told["snapshot"]
+        assert hashlib.sha256(file.read_bytes()).hexdigest() == told["sha256"]
+        assert file.with_name(f"{file.name}.sha256").read_text() == f"{told['sha256']}  {file.name}\n"
+        assert told["bytes"] == file.stat().st_size
+        done = _restore(file, "--data", tmp_path / f"fresh{number}")
+        assert done.returncode == 0, done.stderr
+        fresh = start(tmp_path / f"fresh{number}")
+        found = {item_id: (payload["round"], near) for item_id, payload, near in _all(fresh.client, "c")}
+        assert len(found) == told["items"] == fresh.client.get("/v1/collections/c").json()["count"]
+        rounds = {found[f"i{n}"][0] for n in range(BATCH)}
+        (last,) = rounds
+        assert before - 1 <= last <= after
+        assert {f"more {n}" for n in range(last + 1)} == {name for name in found if name.startswith("more")}
+        assert all(found[f"i{n}"][1] == (last * BATCH + n).bit_count() for n in range(BATCH))
+        fresh.stop()
+    left = sorted(path.name for path in (tmp_path / "data" / "snapshots").iterdir())
+    assert len(left) == 2 * len(taken), left
+
+
+def test_a_restored_collection_is_whole_in_every_part(hashers: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    database = tmp_path / "data" / "hammingway.sqlite"
+    database.parent.mkdir()
+    everything = Wanted(limit=1000, rank="rescored", candidates=1000)
+    vectors = rng.standard_normal((300, 12)).astype(np.float32)
+    queries = [Query("vector", vector.tolist()) for vector in rng.standard_normal((5, 12)).astype(np.float32)]
+    with opened(database, Hashers(hashers)) as service:
+        service.collections.create("v", NewCollection(hasher="vectors", keep_features="int8"))
+        items = [Item(f"é{n}", "vector", v.tolist(), b'{"n":%d}' % n) for n, v in enumerate(vectors)]
+        service.collections.upsert("v", items)
+        service.collections.delete_items("v", ["é7"])
+        expected = service.collections.search("v", queries, everything)
+        taken = take(database, "v", tmp_path / "snapshots")
+    assert taken.items == 299
+    other = tmp_path / "other.sqlite"
+    assert restore(tmp_path / "snapshots" / taken.name, other, "w") == ("w", 299)
+    with opened(other, Hashers(hashers)) as service:
+        service.load()
+        assert service.collections.search("w", queries, everything) == expected
+        (described,) = service.collections.all()
+    assert (described.hasher, described.keep_features, described.count) == ("vectors@1", "int8", 299)
+
+
+def test_a_taken_name_leaves_everything_as_it_was_and_another_name_helps(start: Start, tmp_path: Path) -> None:
+    service = start(tmp_path / "data")
+    service.client.put("/v1/collections/c", json={"bits": 32})
+    items = [{"id": "a", "code": "00000001"}, {"id": "b", "code": "00000003"}]
+    service.client.post("/v1/collections/c/index", json={"items": items})
+    told = service.client.post("/v1/collections/c/snapshots").json()
+    file = tmp_path / "data" / "snapshots" / told["snapshot"]
+    service.client.post("/v1/collections/c/delete", json={"ids": ["a"]})
+    refused = _restore(file, "--data", tmp_path / "data")
+    assert refused.returncode == 1
+    assert "expected a name that no collection" in refused.stderr
+    assert [item_id for item_id, *_ in _all(service.client, "c")] == ["b"]
+    # Into the folder of a running service, which sees it at its next search.
+    assert _restore(file, "--data", tmp_path / "data", "--collection", "d").returncode == 0
+    assert [item_id for item_id, *_ in _all(service.client, "d")] == ["a", "b"]
+    assert service.client.post("/v1/collections/missing/snapshots").status_code == 404
+    assert _restore(file, "--data", tmp_path / "data", "--collection", "../e").returncode == 1
+
+
+@pytest.mark.parametrize("what", ["snapshot", "sum", "missing sum"])
+def test_a_damaged_snapshot_is_refused_and_nothing_made(start: Start, tmp_path: Path, what: str) -> None:
+    service = start(tmp_path / "data")
+    service.client.put("/v1/collections/c", json={"bits": 32})
+    service.client.post("/v1/collections/c/index", json={"items": [{"id": "a", "code": "00000001"}]})
+    told = service.client.post("/v1/collections/c/snapshots").json()
+    file = tmp_path / "data" / "snapshots" / told["snapshot"]
+    beside = file.with_name(f"{file.name}.sha256")
+    if what == "missing sum":
+        beside.unlink()
+    else:
+        damaged = file if what == "snapshot" else beside
+        content = bytearray(damaged.read_bytes())
+        content[len(content) // 2 if what == "snapshot" else 0] ^= 1
+        damaged.write_bytes(content)
+    refused = _restore(file, "--data", tmp_path / "fresh")
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("error: expected")
+    assert not (tmp_path / "fresh" / "hammingway.sqlite").exists()
+
+
+def test_a_snapshot_of_damaged_rows_is_not_made(tmp_path: Path) -> None:
+    database = tmp_path / "hammingway.sqlite"
+    with opened(database, Hashers(tmp_path)) as service:
+        service.collections.create("c", NewCollection(bits=32))
+        service.collections.upsert("c", [Item("a", "code", "01234567"), Item("b", "code", "89abcdef")])
+    content = database.read_bytes()
+    assert content.count(bytes.fromhex("89abcdef")) == 1
+    database.write_bytes(content.replace(bytes.fromhex("89abcdef"), bytes.fromhex("89abcdee")))
+    with pytest.raises(DamagedStoreError, match="item b'b'"):
+        take(database, "c", tmp_path / "snapshots")
+    assert list((tmp_path / "snapshots").iterdir()) == []
