@@ -35,18 +35,22 @@ class NotBuiltError(HammingwayError):
 
 def measure(data: Path, sample: Sample, plan: Plan, figures: Figures) -> None:
     """Build, then recall, one client, sixteen clients with one query a request and with many."""
-    with Service(data) as service, Client(service.port) as client:
-        client.call("PUT", f"/v1/collections/{COLLECTION}", {"bits": sample.case.bits, "index": _index(plan)})
+    with Service(data) as service:
+        with Client(service.port) as client:
+            client.call("PUT", f"/v1/collections/{COLLECTION}", {"bits": sample.case.bits, "index": _index(plan)})
         with library.opened(data) as collections:
             library.fill(collections, COLLECTION, sample.items)
-        built = _wait_until_built(client, plan.items)
+        with Client(service.port) as client:
+            built = _wait_until_built(client, plan.items)
         exact = raw.flat(sample.items)
         tenths = [int(raw.search(exact, query)[0][-1]) for query in sample.queries]
         bare = raw.ivf(sample.items, built["lists"], built["probes"])
         figures.add(PART, sample.case, "lists", built["lists"])
         figures.add(PART, sample.case, "probes", built["probes"])
         figures.add(PART, sample.case, "build, s", built["seconds"])
-        _one_client(client, bare, tenths, sample, figures)
+        # A connection of its own: one that rests for seconds is closed by the service.
+        with Client(service.port) as client:
+            _one_client(client, bare, tenths, sample, figures)
         _one_query_a_request(service, bare, sample, plan, figures)
         _many_queries_a_request(service, sample, plan, figures)
 
@@ -120,10 +124,9 @@ def _many_queries_a_request(service: Service, sample: Sample, plan: Plan, figure
         )
         for start in starts
     ]
-    loads = [
-        load(service.process, service.port, requests, CLIENTS, CLIENT_PROCESSES, plan.seconds)
-        for _ in range(plan.rounds)
-    ]
+    # One long load: a request takes a good part of a second where sixteen wait for one another.
+    seconds = plan.seconds * plan.rounds
+    loads = [load(service.process, service.port, requests, CLIENTS, CLIENT_PROCESSES, seconds)]
     for seen in loads:
         for place, results in verify.replies(seen):
             for query, found in zip(sample.queries[starts[place] :], results, strict=False):
