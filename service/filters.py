@@ -56,7 +56,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Field:
-    """Of the field that `path` leads to through objects: all the comparisons; whether it exists, unless that is None."""
+    """All comparisons of the field that `path` leads to through objects; whether it exists, unless that is None."""
 
     path: tuple[str, ...]
     comparisons: tuple[Comparison, ...] = ()
