@@ -7,7 +7,6 @@ to, and gives back, pickled, what it counted. Its own processor time comes with 
 import pickle
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import IO
@@ -46,7 +45,7 @@ class Counted:
 
 @dataclass(frozen=True)
 class Load:
-    """What all processes saw together; `cores` is how many the service kept busy meanwhile."""
+    """What all processes saw together, and the processor time that it cost them and the service."""
 
     per_second: float
     latencies: list[float]
@@ -54,7 +53,12 @@ class Load:
     failed: list[bytes]
     changed: int
     client_seconds: float
-    cores: float
+    service_seconds: float
+
+    @property
+    def per_core(self) -> float:
+        """Replies per second of the service's processor time."""
+        return len(self.latencies) / max(self.service_seconds, 1e-9)
 
     @property
     def client_microseconds(self) -> float:
@@ -69,12 +73,12 @@ def load(service: int, port: int, requests: Sequence[bytes], connections: int, p
     running = [_start(order) for order in orders]
     for process in running:
         _given(process.stdout).readline()
-    began, before = time.perf_counter(), cpu_seconds(service)
+    before = cpu_seconds(service)
     for process in running:
         _given(process.stdin).write(BEGIN)
         _given(process.stdin).flush()
     counted = [_finish(process) for process in running]
-    cores = (cpu_seconds(service) - before) / (time.perf_counter() - began)
+    service_seconds = cpu_seconds(service) - before
     bodies: dict[int, bytes] = {}
     changed = sum(each.changed for each in counted)
     for each in counted:
@@ -87,7 +91,7 @@ def load(service: int, port: int, requests: Sequence[bytes], connections: int, p
         [reply for each in counted for reply in each.failed],
         changed,
         sum(each.cpu_seconds for each in counted),
-        cores,
+        service_seconds,
     )
 
 

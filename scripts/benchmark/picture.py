@@ -67,8 +67,16 @@ def _bars(figures: Figures, plan: Plan) -> list[Rival]:
         ("ivf", "raw FAISS IVF, ms"): "FAISS IVF",
         ("ivf", "one client, ms"): "Hammingway, IVF over HTTP",
     }
+    recalls = {
+        "FAISS IVF": figures.value("ivf", plan.main, "raw FAISS IVF, recall@10"),
+        "Hammingway, IVF over HTTP": figures.value("ivf", plan.main, "recall@10"),
+    }
     values = {shown_as: figures.value(part, plan.main, name) for (part, name), shown_as in names.items()}
-    return [Rival(name, "1", search_ms=value) for name, value in values.items() if value is not None]
+    return [
+        Rival(name, "1", search_ms=value, recall=recalls.get(name))
+        for name, value in values.items()
+        if value is not None
+    ]
 
 
 def _label(rival: Rival) -> str:

@@ -1,6 +1,7 @@
 """Deleting items one at a time over HTTP, and what searching costs before, meanwhile and after compaction."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import faiss
@@ -77,24 +78,17 @@ def measure(data: Path, sample: Sample, plan: Plan, figures: Figures) -> None:
     deleted: set[int] = set()
     searches = Searches(sample, deleted)
     every = max(1, plan.deletes // plan.queries)
+
+    def delete(client: Client, place: int) -> None:
+        done = content_of(client.exchange(request("DELETE", f"/v1/collections/{COLLECTION}/items/{item_id(place)}")))
+        verify.require(done == {"deleted": 1}, f"expected one item to be deleted, got {done}")
+        deleted.add(place)
+
     with Service(data) as service, Client(service.port) as client:
         before = searches.all(client)
         # At the pace of the deletes: what lies idle for a while is slower, deletes or not.
-        paced = []
-        for number, place in enumerate(chosen[: every * PACED]):
-            client.exchange(request("GET", f"/v1/collections/{COLLECTION}/items/{item_id(place)}"))
-            if number % every == 0:
-                paced.append(searches.one(client, number))
-        times, between = [], []
-        for number, place in enumerate(chosen):
-            prepared = request("DELETE", f"/v1/collections/{COLLECTION}/items/{item_id(place)}")
-            began = time.perf_counter()
-            done = content_of(client.exchange(prepared))
-            times.append(time.perf_counter() - began)
-            deleted.add(place)
-            verify.require(done == {"deleted": 1}, f"expected one item to be deleted, got {done}")
-            if number % every == 0:
-                between.append(searches.one(client, number))
+        _, paced = _alternate(client, searches, chosen[: every * PACED], every, _look_up)
+        times, between = _alternate(client, searches, chosen, every, delete)
         dead = _dead(client)
         with_dead = searches.all(client)
         seconds = _compact(client, more)
@@ -119,6 +113,25 @@ def measure(data: Path, sample: Sample, plan: Plan, figures: Figures) -> None:
         figures.add(PART, case, f"search {name}, ms", _ours(phase))
         slower = _relative(phase) / _relative(beside)
         figures.add(PART, case, f"search {name}, times before", slower, most=MOST_SLOWER)
+
+
+def _alternate(
+    client: Client, searches: Searches, places: list[int], every: int, call: Callable[[Client, int], None]
+) -> tuple[list[float], Times]:
+    """Seconds of a call for each place, and of the searches, one after every so many calls."""
+    times: list[float] = []
+    found: Times = []
+    for number, place in enumerate(places):
+        began = time.perf_counter()
+        call(client, place)
+        times.append(time.perf_counter() - began)
+        if number % every == 0:
+            found.append(searches.one(client, number))
+    return times, found
+
+
+def _look_up(client: Client, place: int) -> None:
+    content_of(client.exchange(request("GET", f"/v1/collections/{COLLECTION}/items/{item_id(place)}")))
 
 
 def _compact(client: Client, more: list[int]) -> float | None:

@@ -137,8 +137,9 @@ def _many_queries_a_request(service: Service, sample: Sample, plan: Plan, figure
 def _add_load(name: str, loads: list[Load], queries: int, sample: Sample, figures: Figures) -> None:
     case = sample.case
     figures.add(PART, case, f"{name}, searches/s", statistics.median(each.per_second * queries for each in loads))
-    figures.add(PART, case, f"{name}, cores of the service", statistics.median(each.cores for each in loads))
-    per_core = statistics.median(each.per_second * queries / each.cores for each in loads)
+    cores = statistics.median(each.per_second / each.per_core for each in loads)
+    figures.add(PART, case, f"{name}, cores of the service", cores)
+    per_core = statistics.median(each.per_core * queries for each in loads)
     figures.add(PART, case, f"{name}, searches/s a core", per_core, least=LEAST_PER_CORE)
 
 
