@@ -37,7 +37,7 @@ class Wanted:
 
     limit: int
     max_distance: int | None = None
-    filter: Condition | None = None
+    filter: "Condition | None" = None
     rank: Rank = "hamming"
     candidates: int | None = None
     exact: bool = False

@@ -60,14 +60,14 @@ class Matching:
         near = now.nearest(queries, 4 * limit, exact=True)
         through = self._reader.lets_through(condition, {int(each) for one in near for each in one.sequences})
         found = []
-        for distances, sequences in near:
-            verdicts = [through.get(each) for each in sequences.tolist()]
+        for each in near:
+            verdicts = [through.get(sequence) for sequence in each.sequences.tolist()]
             chosen = np.array([verdict is True for verdict in verdicts], bool)
-            complete = len(sequences) == now.live or np.count_nonzero(chosen) >= limit
+            complete = len(each.sequences) == now.live or np.count_nonzero(chosen) >= limit
             # One that is gone may have been replaced by one that is let through.
             if not complete or None in verdicts:
                 return None
-            found.append(Candidates(distances[chosen], sequences[chosen]))
+            found.append(each.take(chosen))
         return found
 
     def _through(self, key: tuple[int, Condition]) -> tuple[Sequences, int]:
@@ -92,11 +92,11 @@ def _search(now: Snapshot, queries: Codes, limit: int, through: Sequences) -> li
         return now.among(queries, limit, through)
     near = now.nearest(queries, int(2 * limit / share), exact=True)
     found = []
-    for query, (distances, sequences) in zip(queries, near, strict=True):
-        places = np.minimum(np.searchsorted(through, sequences), len(through) - 1)
-        chosen = through[places] == sequences
-        if np.count_nonzero(chosen) >= limit or len(sequences) == now.live:
-            found.append(Candidates(distances[chosen], sequences[chosen]))
+    for query, each in zip(queries, near, strict=True):
+        places = np.minimum(np.searchsorted(through, each.sequences), len(through) - 1)
+        chosen = through[places] == each.sequences
+        if np.count_nonzero(chosen) >= limit or len(each.sequences) == now.live:
+            found.append(each.take(chosen))
         else:
             found += now.among(query[None], limit, through)
     return found

@@ -36,8 +36,8 @@ def opened(database: Path, hashers: Hashers) -> Iterator[Opened]:
     """Open the database, made where there is none, until the block ends."""
     with ExitStack() as stack:
         writer = stack.enter_context(closing(Writer(database)))
-        # Two readers: a follower that is catching up must not hold up the look-ups.
-        reader, changes = (stack.enter_context(closing(Reader(database))) for _ in range(2))
-        upkeep = stack.enter_context(closing(Upkeep()))
+        # Three readers: neither a follower that is catching up nor upkeep must hold up the look-ups.
+        reader, changes, background = (stack.enter_context(closing(Reader(database))) for _ in range(3))
+        upkeep = stack.enter_context(closing(Upkeep(background)))
         follower = Follower(changes, upkeep)
         yield Opened(database, Collections(writer, reader, follower, hashers), follower)

@@ -4,12 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from models.codes import Codes
 from service import rescoring
 from service.coding import Coded
-from service.index.snapshot import Candidates, Snapshot
+from service.index.snapshot import NOTHING, UNKNOWN, Candidates, Snapshot
 from service.items import Match, Wanted
 from service.matching import Matching
 from service.store.errors import DamagedStoreError, StoreBusyError
@@ -45,8 +44,8 @@ def rank(source: Source, queries: Sequence[Coded], wanted: Wanted, without: Sequ
         if _still_there(source.snapshot(), before, near):
             _require_whole(near, found, count)
             return [
-                [match for match in _matches(*each) if match.id != itself][: wanted.limit]
-                for *each, itself in zip(found, scores, without, strict=True)
+                [match for match in _matches(items, score) if match.id != itself][: wanted.limit]
+                for items, score, itself in zip(found, scores, without, strict=True)
             ]
     raise StoreBusyError("expected the collection to rest for a moment, it changes faster than it can be read")
 
@@ -60,36 +59,39 @@ def _candidates(source: Source, now: Snapshot, codes: Codes, count: int, wanted:
 def _within(candidates: Candidates, max_distance: int | None) -> Candidates:
     if max_distance is None:
         return candidates
-    end = int(np.searchsorted(candidates.distances, max_distance, "right"))
-    return Candidates(candidates.distances[:end], candidates.sequences[:end])
+    return candidates.take(slice(int(np.searchsorted(candidates.distances, max_distance, "right"))))
+
+
+def _first(candidates: Candidates, count: int) -> tuple[Candidates, Candidates]:
+    """The `count` first by (distance, id), and the tied of whom the ids must tell which are among them."""
+    distances = candidates.distances
+    if len(distances) <= count:
+        return candidates, NOTHING
+    nearer = int(np.searchsorted(distances, distances[count - 1]))
+    order = candidates.order[nearer:]
+    if UNKNOWN in order:
+        return candidates.take(slice(nearer)), candidates.take(slice(nearer, None))
+    places = np.arange(count)
+    places[nearer:] = nearer + np.argpartition(order, count - nearer - 1)[: count - nearer]
+    return Candidates(distances[:count], candidates.sequences[places], candidates.order[places]), NOTHING
 
 
 def _fetch(source: Source, near: Sequence[Candidates], count: int) -> list[Found]:
     """The `count` first items of each by (distance, id); those that are gone are left out."""
-    sure: list[int] = []
-    tied: list[dict[int, StoredItem]] = []
-    for distances, sequences in near:
-        # Where there are more, those at the last place are chosen by id.
-        end = len(distances) if len(distances) <= count else int(np.searchsorted(distances, distances[count - 1]))
-        sure += sequences[:end].tolist()
-        last = sequences[end:].tolist()
-        tied.append(source.reader.first_by_id(source.row.number, last, count - end) if last else {})
-    kept = source.reader.by_sequence(sure) if sure else {}
-    return [_found(*each, kept, last) for each, last in zip(near, tied, strict=True)]
+    first = [_first(each, count) for each in near]
+    tied = [
+        source.reader.first_by_id(source.row.number, last.sequences.tolist(), count - len(sure.sequences))
+        if len(last.sequences)
+        else {}
+        for sure, last in first
+    ]
+    kept = source.reader.by_sequence([sequence for sure, _ in first for sequence in sure.sequences.tolist()])
+    return [_found(sure, kept) | _found(last, ties) for (sure, last), ties in zip(first, tied, strict=True)]
 
 
-def _found(
-    distances: NDArray[np.int32],
-    sequences: NDArray[np.int64],
-    kept: Mapping[int, StoredItem],
-    tied: Mapping[int, StoredItem],
-) -> Found:
-    found = {}
-    for distance, sequence in zip(distances.tolist(), sequences.tolist(), strict=True):
-        item = kept.get(sequence) or tied.get(sequence)
-        if item is not None:
-            found[sequence] = distance, item
-    return found
+def _found(candidates: Candidates, items: Mapping[int, StoredItem]) -> Found:
+    pairs = zip(candidates.distances.tolist(), candidates.sequences.tolist(), strict=True)
+    return {sequence: (distance, items[sequence]) for distance, sequence in pairs if sequence in items}
 
 
 def _scores(
@@ -110,7 +112,7 @@ def _scores(
 
 def _still_there(after: Snapshot, before: Snapshot, near: Sequence[Candidates]) -> bool:
     """Whether none of the candidates was removed, `after` being taken when all was read."""
-    if after.epoch == before.epoch and after.sequences is before.sequences:
+    if after.epoch == before.epoch and after.columns is before.columns:
         return True
     sequences = np.unique(np.concatenate([each.sequences for each in near]))
     return len(after.rows(sequences)) == len(sequences)

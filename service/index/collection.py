@@ -1,6 +1,7 @@
 """One collection's index: its codes, the IVF index over them where one is wanted, and the upkeep of both."""
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,16 +74,26 @@ class CollectionIndex:
     def wants_upkeep(self) -> bool:
         """Whether `keep_up` would do anything."""
         with self._lock:
-            return self._flat.wants_compaction or self._wants_ivf()
+            return self._flat.wants_compaction or self._flat.wants_order or self._wants_ivf()
 
-    def keep_up(self) -> None:
-        """Compact and build what is wanted; for one thread in the background. Searches and changes go on meanwhile."""
+    def keep_up(self, by_id: Callable[[], NDArray[np.int64]]) -> None:
+        """Compact, order and build what is wanted; for one thread in the background, while all else goes on.
+
+        `by_id` reads the sequence numbers of the collection's items in the order of their ids.
+        """
         with self._lock:
             before = self._flat.snapshot() if self._flat.wants_compaction else None
         if before is not None:
             compacted = compact(before)
             with self._lock:
                 self._flat.adopt(compacted)
+        if self._flat.wants_order:
+            ordered = by_id()
+            with self._lock:
+                self._flat.order(ordered)
+        self._build_ivf()
+
+    def _build_ivf(self) -> None:
         with self._lock:
             self._building = self._wants_ivf()
             settings, built, now = self._settings, self._ivf, self._flat.snapshot()
@@ -101,7 +112,7 @@ class CollectionIndex:
         if self._ivf is None:
             return True
         now = self._flat.snapshot()
-        held = int(np.searchsorted(now.sequences[: now.size], self._ivf.last, "right"))
+        held = int(np.searchsorted(now.columns.sequences[: now.size], self._ivf.last, "right"))
         later, gone = now.size - held, self._ivf.size - held
         return later + gone > max(REBUILD_FROM, self._ivf.size // 20)
 

@@ -13,16 +13,17 @@ from numpy.typing import NDArray
 
 from models.codes import Codes
 from service.index.ivf import Ivf
-from service.index.snapshot import Snapshot
+from service.index.snapshot import UNKNOWN, Columns, Snapshot
 
 FIRST_CAPACITY = 1024
 COMPACT_FROM = 1024
+ORDER_FROM = 1024
 ALIVE = np.iinfo(np.int32).max
 
 
 @dataclass(frozen=True)
 class Compacted:
-    """The live rows of a snapshot, copied, to be adopted in place of all its rows."""
+    """The live rows of a snapshot, copied, to be adopted in place of the first `size` rows."""
 
     rows: NDArray[np.int64]
     codes: Codes
@@ -34,12 +35,11 @@ class FlatIndex:
     """Codes in the order of their sequence numbers; one thread at a time may change it or take a snapshot."""
 
     def __init__(self, bits: int) -> None:
-        self._codes: Codes = np.empty((FIRST_CAPACITY, bits // 8), np.uint8)
-        self._sequences = np.empty(FIRST_CAPACITY, np.int64)
-        self._died = np.full(FIRST_CAPACITY, ALIVE, np.int32)
+        self._columns = _empty(FIRST_CAPACITY, bits // 8)
         self._size = 0
         self._removed = 0
         self._epoch = 0
+        self._unordered = 0
 
     def __len__(self) -> int:
         return self._size - self._removed
@@ -47,32 +47,34 @@ class FlatIndex:
     @property
     def memory_bytes(self) -> int:
         """What its rows take."""
-        return self._size * int(self._codes.shape[1] + self._sequences.itemsize + self._died.itemsize)
+        return self._size * sum(column[:1].nbytes for column in self._columns.each())
 
     def snapshot(self, ivf: Ivf | None = None) -> Snapshot:
         """The index as it is now: later appends and removals do not show in it. Copies nothing."""
-        return Snapshot(self._codes, self._sequences, self._died, self._size, self._removed, self._epoch, ivf)
+        return Snapshot(self._columns, self._size, self._removed, self._epoch, ivf)
 
     def append(self, sequences: NDArray[np.int64], codes: Codes) -> None:
         """Add codes (n, bits / 8) with their sequence numbers (n,), ascending and above all before."""
         needed = self._size + len(codes)
-        if needed > len(self._codes):
-            self._grow(max(needed, 2 * len(self._codes)))
-        self._codes[self._size : needed] = codes
-        self._sequences[self._size : needed] = sequences
-        self._died[self._size : needed] = ALIVE
+        if needed > len(self._columns.codes):
+            # New arrays: snapshots keep the old ones.
+            self._columns = _copied(self._columns, self._size, max(needed, 2 * len(self._columns.codes)))
+        new = slice(self._size, needed)
+        for column, values in zip(self._columns.each(), (codes, sequences, ALIVE, UNKNOWN), strict=True):
+            column[new] = values
         self._size = needed
+        self._unordered += len(codes)
 
     def remove(self, sequences: NDArray[np.int64]) -> None:
         """Mark items removed by sequence number; numbers that are not here are passed over."""
-        known = self._sequences[: self._size]
+        known, died = self._columns.sequences[: self._size], self._columns.died
         sequences = np.unique(sequences)
         rows = np.searchsorted(known, sequences)
         inside = rows < self._size
         rows = rows[inside][known[rows[inside]] == sequences[inside]]
-        rows = rows[self._died[rows] == ALIVE]
+        rows = rows[died[rows] == ALIVE]
         self._epoch += 1
-        self._died[rows] = self._epoch
+        died[rows] = self._epoch
         self._removed += len(rows)
 
     @property
@@ -83,31 +85,55 @@ class FlatIndex:
     def adopt(self, compacted: Compacted) -> None:
         """Take on the copied rows; what was appended and removed since the snapshot is carried over."""
         new = self._size - compacted.size
-        kept = len(compacted.rows) + new
-        capacity = max(FIRST_CAPACITY, kept + kept // 8)
-        codes = np.empty((capacity, self._codes.shape[1]), np.uint8)
-        sequences, died = np.empty(capacity, np.int64), np.empty(capacity, np.int32)
-        parts = (
-            (codes, compacted.codes, self._codes),
-            (sequences, compacted.sequences, self._sequences),
-            (died, self._died[compacted.rows], self._died),
+        kept = len(compacted.rows)
+        before, self._size = self._columns, kept + new
+        columns = _empty(max(FIRST_CAPACITY, self._size + self._size // 8), before.codes.shape[1])
+        copied = (
+            compacted.codes,
+            compacted.sequences,
+            before.died[compacted.rows],
+            before.order[compacted.rows],
         )
-        for to, copied, now in parts:
-            to[: len(compacted.rows)] = copied
-            to[len(compacted.rows) : kept] = now[compacted.size : self._size]
-        self._codes, self._sequences, self._died, self._size = codes, sequences, died, kept
-        self._removed = int(np.count_nonzero(died[:kept] != ALIVE))
+        for column, values, now in zip(columns.each(), copied, before.each(), strict=True):
+            column[:kept] = values
+            column[kept : self._size] = now[compacted.size : compacted.size + new]
+        self._columns = columns
+        self._removed = int(np.count_nonzero(columns.died[: self._size] != ALIVE))
 
-    def _grow(self, capacity: int) -> None:
-        # New arrays: snapshots keep the old ones.
-        kept = self._size
-        codes = np.empty((capacity, self._codes.shape[1]), np.uint8)
-        sequences, died = np.empty(capacity, np.int64), np.empty(capacity, np.int32)
-        codes[:kept], sequences[:kept], died[:kept] = self._codes[:kept], self._sequences[:kept], self._died[:kept]
-        self._codes, self._sequences, self._died = codes, sequences, died
+    @property
+    def wants_order(self) -> bool:
+        """Whether so many items are new that ties among them are worth ordering ahead."""
+        return self._unordered > max(ORDER_FROM, self._size // 4)
+
+    def order(self, by_id: NDArray[np.int64]) -> None:
+        """Note the places of items in the order of their ids, from their sequence numbers (n,) in that order."""
+        known = self._columns.sequences[: self._size]
+        rows = np.minimum(np.searchsorted(known, by_id), max(0, self._size - 1))
+        here = known[rows] == by_id if self._size else np.zeros(len(by_id), bool)
+        order = np.full(len(self._columns.order), UNKNOWN, np.uint32)
+        order[rows[here]] = np.flatnonzero(here)
+        # A new array: a search that is under way goes by the old one.
+        self._columns = self._columns._replace(order=order)
+        self._unordered = int(np.count_nonzero(order[: self._size] == UNKNOWN))
 
 
 def compact(snapshot: Snapshot) -> Compacted:
     """Copy the live rows of a snapshot: the long part of a compaction, while the index goes on."""
-    rows = np.flatnonzero(snapshot.died[: snapshot.size] > snapshot.epoch)
-    return Compacted(rows, snapshot.codes[rows], snapshot.sequences[rows], snapshot.size)
+    rows = np.flatnonzero(snapshot.columns.died[: snapshot.size] > snapshot.epoch)
+    return Compacted(rows, snapshot.columns.codes[rows], snapshot.columns.sequences[rows], snapshot.size)
+
+
+def _empty(capacity: int, code_bytes: int) -> Columns:
+    return Columns(
+        np.empty((capacity, code_bytes), np.uint8),
+        np.empty(capacity, np.int64),
+        np.empty(capacity, np.int32),
+        np.empty(capacity, np.uint32),
+    )
+
+
+def _copied(columns: Columns, size: int, capacity: int) -> Columns:
+    larger = _empty(capacity, columns.codes.shape[1])
+    for to, column in zip(larger.each(), columns.each(), strict=True):
+        to[:size] = column[:size]
+    return larger

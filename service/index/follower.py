@@ -73,7 +73,7 @@ class Follower:
         for number, index in indexes.items():
             index.configure(rows[number].settings.index)
             if index.wants_upkeep():
-                self._upkeep.request(index)
+                self._upkeep.request(number, index)
 
 
 def _new(row: CollectionRow) -> CollectionIndex:

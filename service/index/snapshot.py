@@ -6,7 +6,7 @@ collection has one, is asked for what it holds, and only the rows that came afte
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import faiss
 import numpy as np
@@ -19,28 +19,49 @@ SLACK = 64
 MOST_AT_ONCE = 2**20
 COUNTING_FROM = 256
 COUNTING_BYTES = 64 * 2**20
+UNKNOWN = np.iinfo(np.uint32).max
 
 
-class Candidates(NamedTuple):
-    """Distances (n,) int32, ascending, and sequence numbers (n,) int64 of what was found for one query."""
+class Columns(NamedTuple):
+    """A row an item; the arrays may be longer than there are rows.
 
-    distances: NDArray[np.int32]
-    sequences: NDArray[np.int64]
-
-
-NOTHING = Candidates(np.empty(0, np.int32), np.empty(0, np.int64))
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """Rows [0, size) of an index at one moment; a row was removed then if it had `died` by `epoch`.
-
-    `codes` (capacity, bits / 8) uint8; `sequences` (capacity,) int64, ascending; `died` (capacity,) int32.
+    `codes` (n, bits / 8) uint8; `sequences` (n,) int64, ascending; `died` (n,) int32, the epoch in which it was
+    removed; `order` (n,) uint32, its place in the order of ids, or UNKNOWN.
     """
 
     codes: Codes
     sequences: NDArray[np.int64]
     died: NDArray[np.int32]
+    order: NDArray[np.uint32]
+
+    def each(self) -> tuple[NDArray[Any], ...]:
+        """All of them, for what is done to every column alike."""
+        return self.codes, self.sequences, self.died, self.order
+
+
+class Candidates(NamedTuple):
+    """What was found for one query: distances (n,) int32, ascending, sequence numbers (n,) int64.
+
+    `order` (n,) uint32 are the places in the order of ids, UNKNOWN of those that came lately.
+    """
+
+    distances: NDArray[np.int32]
+    sequences: NDArray[np.int64]
+    order: NDArray[np.uint32]
+
+    def take(self, chosen: NDArray[np.bool_] | slice) -> "Candidates":
+        """Those that are chosen."""
+        return Candidates(self.distances[chosen], self.sequences[chosen], self.order[chosen])
+
+
+NOTHING = Candidates(np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0, np.uint32))
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Rows [0, size) of an index at one moment; a row was removed then if it had died by `epoch`."""
+
+    columns: Columns
     size: int
     removed: int
     epoch: int
@@ -54,7 +75,7 @@ class Snapshot:
     @property
     def last(self) -> int:
         """The highest sequence number in it, 0 where it is empty."""
-        return int(self.sequences[self.size - 1]) if self.size else 0
+        return int(self.columns.sequences[self.size - 1]) if self.size else 0
 
     def nearest(self, queries: Codes, limit: int, exact: bool = False) -> list[Candidates]:
         """The `limit` nearest live items of each query **and all tied with the last**; queries (n, bits / 8) uint8.
@@ -71,12 +92,12 @@ class Snapshot:
 
     def within(self, query: Codes, max_distance: int, first: int = 0) -> Candidates:
         """Every live item from row `first` on within `max_distance` (inclusive) of a query (bits / 8,)."""
-        distances, rows = _range(query, self.codes[first : self.size], max_distance)
+        distances, rows = _range(query, self.columns.codes[first : self.size], max_distance)
         rows += first
         if self.removed:
-            alive = self.died[rows] > self.epoch
+            alive = self.columns.died[rows] > self.epoch
             distances, rows = distances[alive], rows[alive]
-        return Candidates(distances, self.sequences[rows])
+        return self._at(distances, rows)
 
     def among(self, queries: Codes, limit: int, sequences: NDArray[np.int64]) -> list[Candidates]:
         """As `nearest`, exactly, but only of the items with these sequence numbers, ascending."""
@@ -84,22 +105,25 @@ class Snapshot:
         wanted = min(limit, len(rows))
         if wanted == 0:
             return [NOTHING] * len(queries)
-        chosen = Snapshot(np.ascontiguousarray(self.codes[rows]), self.sequences[rows], self.died[:0], len(rows), 0, 0)
+        chosen = Snapshot(Columns(*[column[rows] for column in self.columns.each()]), len(rows), 0, 0)
         return chosen._exact(queries, wanted, 0)
 
     def rows(self, sequences: NDArray[np.int64]) -> NDArray[np.int64]:
         """The live rows of sequence numbers, ascending."""
-        known = self.sequences[: self.size]
+        known = self.columns.sequences[: self.size]
         rows = np.searchsorted(known, sequences)
         inside = rows < self.size
         rows, sequences = rows[inside], sequences[inside]
         rows = rows[known[rows] == sequences]
-        live: NDArray[np.int64] = rows[self.died[rows] > self.epoch] if self.removed else rows
+        live: NDArray[np.int64] = rows[self.columns.died[rows] > self.epoch] if self.removed else rows
         return live
+
+    def _at(self, distances: NDArray[np.int32], rows: NDArray[np.int64]) -> Candidates:
+        return Candidates(distances, self.columns.sequences[rows], self.columns.order[rows])
 
     def _exact(self, queries: Codes, wanted: int, first: int) -> list[Candidates]:
         """`nearest` by brute force over the rows from `first` on."""
-        codes = self.codes[first : self.size]
+        codes = self.columns.codes[first : self.size]
         # Room for ties and removed rows: with it, one pass nearly always holds every tie of the last place.
         k = min(len(codes), 2 * wanted + SLACK)
         if k == 0:
@@ -117,41 +141,44 @@ class Snapshot:
         """The first `wanted` that live, with all ties of the last, from a query's k nearest rows."""
         seen, farthest = len(rows) < self.size - first, int(distances[-1])
         if self.removed:
-            alive = self.died[rows] > self.epoch
+            alive = self.columns.died[rows] > self.epoch
             distances, rows = distances[alive], rows[alive]
         if len(distances) < wanted and seen:
             # Nearly all of the nearest were removed lately: look past as many as there can be.
             k = min(self.size - first, wanted + self.removed)
-            (distances,), (rows,) = _knn(query[None], self.codes[first : self.size], k)
+            (distances,), (rows,) = _knn(query[None], self.columns.codes[first : self.size], k)
             farthest, seen, rows = int(distances[-1]), k < self.size - first, rows + first
-            alive = self.died[rows] > self.epoch
+            alive = self.columns.died[rows] > self.epoch
             distances, rows = distances[alive], rows[alive]
         if len(distances) <= wanted and not seen:
-            return Candidates(distances, self.sequences[rows])
+            return self._at(distances, rows)
         last = int(distances[min(wanted, len(distances)) - 1])
         if seen and last == farthest:
             return self.within(query, last, first)
         end = int(np.searchsorted(distances, last, "right"))
-        return Candidates(distances[:end], self.sequences[rows[:end]])
+        return self._at(distances[:end], rows[:end])
 
     def _approximate(self, ivf: Ivf, queries: Codes, wanted: int) -> list[Candidates]:
         """What the IVF index finds, together with an exact search of the rows that came after it was built."""
-        first = int(np.searchsorted(self.sequences[: self.size], ivf.last, "right"))
-        later = self._exact(queries, wanted, first)
+        known = self.columns.sequences[: self.size]
+        later = self._exact(queries, wanted, int(np.searchsorted(known, ivf.last, "right")))
         found = []
         for query, old, new in zip(queries, ivf.nearest(queries, 2 * wanted + SLACK), later, strict=True):
-            rows = np.minimum(np.searchsorted(self.sequences[: self.size], old[1]), self.size - 1)
-            alive = self.sequences[rows] == old[1]
+            rows = np.minimum(np.searchsorted(known, old[1]), self.size - 1)
+            alive = known[rows] == old[1]
             if self.removed:
-                alive &= self.died[rows] > self.epoch
-            distances = np.concatenate([old[0][alive], new.distances])
+                alive &= self.columns.died[rows] > self.epoch
+            held = self._at(old[0][alive], rows[alive])
+            distances = np.concatenate([held.distances, new.distances])
             if len(distances) < wanted:
                 found += self._exact(query[None], wanted, 0)
                 continue
             order = np.argsort(distances, kind="stable")
-            distances = distances[order]
-            end = int(np.searchsorted(distances, distances[wanted - 1], "right"))
-            found.append(Candidates(distances[:end], np.concatenate([old[1][alive], new.sequences])[order[:end]]))
+            last = distances[order[wanted - 1]]
+            order = order[: int(np.searchsorted(distances[order], last, "right"))]
+            sequences = np.concatenate([held.sequences, new.sequences])
+            places = np.concatenate([held.order, new.order])
+            found.append(Candidates(distances[order], sequences[order], places[order]))
         return found
 
 

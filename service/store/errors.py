@@ -61,10 +61,11 @@ def translated(path: Path) -> Iterator[None]:
         # A mistake of ours, not of the disk.
         raise
     except SQLITE_ERRORS as error:
-        raise _translate(error, path) from error
+        raise translate(error, path) from error
 
 
-def _translate(error: Exception, path: Path) -> HammingwayError:
+def translate(error: Exception, path: Path) -> HammingwayError:
+    """What SQLite says of the database at `path`, as one of the errors above."""
     # The low byte is the kind of error, the rest says which call it was.
     kind = getattr(error, "sqlite_errorcode", 0) & 0xFF
     name = getattr(error, "sqlite_errorname", "")

@@ -1,15 +1,14 @@
 """A filter's condition as SQL over the column `payload`: JSON text in UTF-8, as `orjson` writes it, or NULL.
 
-The JSON type of a field's value decides what it is compared with, so values of different kinds are never compared.
-json_each, five times as slow, runs only where the value is a list.
+The JSON type of a field's value decides what it is compared with, so values of different kinds never meet.
+json_each, several times as slow, runs only where the value is a list.
 
-SQLite before 3.45 has two traps. It cuts a string at U+0000 when it takes it out of JSON: so wherever a string seems to
-equal one of the filter, its JSON text has to equal, too. And its paths know no escape for a double quote: so where one
-is in a field's name, the JSON is first written without `\\"` and `\\\\`, by their equals `\\u0022` and `\\u005c`.
+SQLite reads escapes in two wrong ways, differing by version: U+0000 ends a string or a name, and a path cannot hold a
+double quote. So where they matter the JSON is first rewritten to mean the same without them: `\\\\` and `\\"` become
+`\\u005c` and `\\u0022`, and `\\u0000` becomes `\\ud800`, half of a surrogate pair, which no payload can hold.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import orjson
@@ -34,14 +33,22 @@ _NEVER = _Sql("0")
 _ALWAYS = _Sql("1")
 
 
-@dataclass(frozen=True)
-class _Place:
-    """Where a value is: its type, itself, its JSON text; `rewritten` says that this text has no `\\"` and `\\\\`."""
+class _Place(NamedTuple):
+    """Where a value is: its JSON type, and itself."""
 
     type: _Sql
     value: _Sql
-    json: _Sql
-    rewritten: bool
+
+
+# The escapes that are rewritten, the backslash's first: then each of the others stands for itself.
+_ESCAPES = (("\\\\", "\\u005c"), ('\\"', "\\u0022"), ("\\u0000", "\\ud800"))
+_TEXT = "CAST(payload AS TEXT)"
+_REWRITTEN = _TEXT
+for _escape, _equal in _ESCAPES:
+    _REWRITTEN = f"replace({_REWRITTEN}, '{_escape}', '{_equal}')"
+_HAS_NUL = r"instr(payload, CAST('\u0000' AS BLOB))"
+_READABLE = f"CASE WHEN {_HAS_NUL} THEN {_REWRITTEN} ELSE {_TEXT} END"
+_ORDERED = "replace({}, CAST(x'eda080' AS TEXT), char(0))"
 
 
 def _condition(condition: Condition) -> _Sql:
@@ -58,27 +65,20 @@ def _condition(condition: Condition) -> _Sql:
 
 def _field(field: Field) -> _Sql:
     labels = [orjson.dumps(name).decode()[1:-1] for name in field.path]
-    rewritten = any('"' in label for label in labels)
-    document = _Sql("CAST(payload AS TEXT)")
-    if rewritten:
-        document = _Sql(r"replace(replace(CAST(payload AS TEXT), '\\', '\u005c'), '\"', '\u0022')")
-        labels = [_rewritten(label) for label in labels]
-    path = _bound("$" + "".join(f'."{label}"' for label in labels))
-    type_ = _sql("json_type({}, {})", document, path)
+    rewritten = [_rewritten(label) for label in labels]
+    document = _Sql(_READABLE if rewritten == labels else _REWRITTEN)
+    path = _bound("$" + "".join(f'."{label}"' for label in rewritten))
+    itself = _Place(_sql("json_type({}, {})", document, path), _sql("json_extract({}, {})", document, path))
     parts = []
     if field.exists is not None:
-        parts.append(_sql("{} IS NOT NULL" if field.exists else "{} IS NULL", type_))
+        parts.append(_sql("{} IS NOT NULL" if field.exists else "{} IS NULL", itself.type))
     if field.comparisons:
-        value, json = _sql("json_extract({}, {})", document, path), _sql("{} -> {}", document, path)
-        elements = _sql("json_each({}, {})", document, path)
-        parts.append(_compared(field.comparisons, _Place(type_, value, json, rewritten), elements))
+        parts.append(_compared(field.comparisons, itself, _sql("json_each({}, {})", document, path)))
     return _joined("AND", parts, _ALWAYS)
 
 
 def _compared(comparisons: Sequence[Comparison], itself: _Place, elements: _Sql) -> _Sql:
-    element = _Place(
-        _Sql("element.type"), _Sql("element.value"), _Sql("element.json -> element.fullkey"), itself.rewritten
-    )
+    element = _Place(_Sql("element.type"), _Sql("element.value"))
     cases = _cases(comparisons, element)
     if not cases:
         return _NEVER
@@ -113,7 +113,7 @@ def _number_test(comparison: Comparison, place: _Place) -> _Sql:
     if not numbers:
         return _NEVER
     if comparison.operator == "in":
-        return _sql("{} IN (SELECT value FROM json_each({}))", place.value, _bound(orjson.dumps(numbers).decode()))
+        return _sql(_AMONG, place.value, _bound(orjson.dumps(numbers).decode()))
     number = _number(orjson.dumps(numbers[0]).decode())
     return _sql(f"{{}} {_SIGNS[comparison.operator]} {{}}", place.value, number)
 
@@ -129,33 +129,22 @@ def _text_test(comparison: Comparison, place: _Place) -> _Sql:
     texts = [str(operand.value) for operand in comparison.operands if operand.kind == "text"]
     if not texts:
         return _NEVER
-    jsons = [_text_json(text, place.rewritten) for text in texts]
-    if comparison.operator == "in":
-        among = "{} IN (SELECT value FROM json_each({}))"
-        return _joined("AND", [_sql(among, place.value, _list(texts)), _sql(among, place.json, _list(jsons))], _NEVER)
-    text, json = _bound(texts[0]), _bound(jsons[0])
-    seems = _sql("{} = {}", place.value, text)
     match comparison.operator:
+        case "in":
+            return _sql(_AMONG, place.value, _bound(orjson.dumps(texts).decode()))
         case "eq":
-            return _sql("({} AND {} = {})", seems, place.json, json)
-        case "gt":
-            # What seems to equal it and does not, goes on after a U+0000.
-            return _sql("({} > {} OR ({} AND {} <> {}))", place.value, text, seems, place.json, json)
-        case "lte":
-            return _sql("({} < {} OR ({} AND {} = {}))", place.value, text, seems, place.json, json)
-    return _sql(f"{{}} {_SIGNS[comparison.operator]} {{}}", place.value, text)
+            return _sql("{} = {}", place.value, _bound(texts[0]))
+    return _sql(f"{_ORDERED} {_SIGNS[comparison.operator]} {{}}", place.value, _bound(texts[0]))
 
 
+_AMONG = "{} IN (SELECT value FROM json_each({}))"
 _SIGNS = {"eq": "=", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 
 
-def _text_json(text: str, rewritten: bool) -> str:
-    written = orjson.dumps(text).decode()
-    return f'"{_rewritten(written[1:-1])}"' if rewritten else written
-
-
-def _rewritten(written: str) -> str:
-    return written.replace("\\\\", "\\u005c").replace('\\"', "\\u0022")
+def _rewritten(json: str) -> str:
+    for escape, equal in _ESCAPES:
+        json = json.replace(escape, equal)
+    return json
 
 
 def _sql(template: str, *parts: _Sql) -> _Sql:
@@ -177,7 +166,3 @@ def _spaced(parts: Sequence[_Sql]) -> _Sql:
 
 def _bound(value: Parameter) -> _Sql:
     return _Sql("?", (value,))
-
-
-def _list(texts: list[str]) -> _Sql:
-    return _bound(orjson.dumps(texts).decode())

@@ -8,11 +8,13 @@ from pathlib import Path
 from sqlite3 import Connection
 from typing import Any
 
+import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from service.filters import Condition
 from service.store.connection import connect, transaction
-from service.store.errors import DamagedStoreError, translated
+from service.store.errors import SQLITE_ERRORS, DamagedStoreError, translate, translated
 from service.store.filtering import compile_filter
 from service.store.rows import (
     COLLECTION_COLUMNS,
@@ -130,6 +132,12 @@ class Reader:
             ).fetchall()
         return {sequence: item for sequence, _, item in map(stored_item, rows)}
 
+    def by_id(self, collection: int) -> NDArray[np.int64]:
+        """The sequence numbers (n,) of all items of a collection, in the order of their ids (by code point)."""
+        with self._reading() as connection:
+            rows = connection.execute("SELECT sequence FROM items WHERE collection = ? ORDER BY id", (collection,))
+            return np.fromiter((sequence for (sequence,) in rows), np.int64)
+
     def matching(self, collection: int, condition: Condition, after: int) -> tuple[list[int], int]:
         """Sequence numbers above `after`, ascending, of the items that a filter lets through; and the highest there is.
 
@@ -156,9 +164,13 @@ class Reader:
 
     def version(self) -> int:
         """A number that changes whenever another connection, of any process, commits; takes about 2 microseconds."""
-        with self._reading() as connection:
-            (version,) = connection.execute("PRAGMA data_version").fetchone()
-        return int(version)
+        # Asked at every search: the context manager of the others would take longer than SQLite.
+        with self._lock:
+            try:
+                version: int = self._connection.execute("PRAGMA data_version").fetchone()[0]
+            except SQLITE_ERRORS as error:
+                raise translate(error, self._path) from error
+        return version
 
     @contextmanager
     def changes(self, since: Position) -> Iterator[Changes]:

@@ -28,7 +28,7 @@ def test_nearest_is_brute_force_with_every_tie(seed: int, n: int, limit: int, sp
     for sequence in removed:
         del live[int(sequence)]
     query = rng.integers(0, spread + 1, 8, dtype=np.uint8)
-    (distances, sequences), *_ = index.snapshot().nearest(query[None], limit)
+    (distances, sequences, _), *_ = index.snapshot().nearest(query[None], limit)
     found = list(zip(distances.tolist(), sequences.tolist(), strict=True))
     assert distances.tolist() == sorted(distances.tolist())
     assert sorted(found) == _brute_force(query, live, limit)
@@ -37,7 +37,7 @@ def test_nearest_is_brute_force_with_every_tie(seed: int, n: int, limit: int, sp
 def test_max_distance_is_inclusive() -> None:
     index = FlatIndex(8)
     index.append(np.arange(3), np.array([[0], [1], [3]], np.uint8))
-    distances, sequences = index.snapshot().within(np.array([0], np.uint8), 1)
+    distances, sequences, _ = index.snapshot().within(np.array([0], np.uint8), 1)
     assert (distances.tolist(), sequences.tolist()) == ([0, 1], [0, 1])
 
 
@@ -70,7 +70,7 @@ def test_searches_while_it_grows() -> None:
 
     def search() -> None:
         while not stop.is_set():
-            ((distances, sequences),) = index.snapshot().nearest(np.zeros((1, 8), np.uint8), 1)
+            ((distances, sequences, _),) = index.snapshot().nearest(np.zeros((1, 8), np.uint8), 1)
             if distances[0] != 0 or sequences[0] != 0:
                 failures.append((distances, sequences))
 

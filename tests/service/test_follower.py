@@ -20,7 +20,7 @@ def test_two_followers_see_each_write_at_once_and_equal_brute_force(tmp_path: Pa
     store = Writer(path)
     rows = [store.create_collection(name, CollectionSettings(64)) for name in ("a", "b")]
     readers = [Reader(path), Reader(path)]
-    followers = [Follower(reader, Upkeep()) for reader in readers]
+    followers = [Follower(reader, Upkeep(reader)) for reader in readers]
     rng = np.random.default_rng(0)
     truth: list[dict[str, bytes]] = [{}, {}]
     for _ in range(60):
@@ -35,11 +35,11 @@ def test_two_followers_see_each_write_at_once_and_equal_brute_force(tmp_path: Pa
         query = np.frombuffer(rng.bytes(8), np.uint8)
         for follower in followers:
             for row, held in zip(rows, truth, strict=True):
-                distances, _ = follower.snapshot(row).within(query, 64)
+                distances = follower.snapshot(row).within(query, 64).distances
                 codes = np.frombuffer(b"".join(held.values()), np.uint8).reshape(-1, 8)
                 assert distances.tolist() == sorted(hamming(query[None], codes)[0].tolist())
     late = Reader(path)
-    found = Follower(late, Upkeep()).snapshot(rows[0]).within(np.zeros(8, np.uint8), 64)[1]
+    found = Follower(late, Upkeep(late)).snapshot(rows[0]).within(np.zeros(8, np.uint8), 64).sequences
     assert len(found) == len(truth[0])
     for closing in (store, late, *readers):
         closing.close()
@@ -60,7 +60,7 @@ def test_version_moves_with_a_write_and_only_then(tmp_path: Path) -> None:
 def test_a_failed_read_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Writer(tmp_path / "store.db")
     reader = Reader(tmp_path / "store.db")
-    follower = Follower(reader, Upkeep())
+    follower = Follower(reader, Upkeep(reader))
     row = store.create_collection("a", CollectionSettings(64))
     store.upsert(row.number, [StoredItem("x", bytes(8))])
     with monkeypatch.context() as patch:
