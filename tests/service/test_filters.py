@@ -134,7 +134,7 @@ def payloads_and_filters(draw: st.DrawFn) -> tuple[list[Any], dict[str, Any]]:
     return draw(st.lists(payloads, min_size=1, max_size=6)), draw(condition)
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(payloads_and_filters())
 def test_sqlite_lets_through_what_plain_python_does(drawn: tuple[list[Any], dict[str, Any]]) -> None:
     payloads, condition = drawn
@@ -151,7 +151,7 @@ def measured(condition: dict[str, Any]) -> tuple[int, int]:
     return 1 + max(depths), sum(own) + sum(counts) + (not condition)
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(STRINGS, st.lists(STRINGS, min_size=1, max_size=4), st.sampled_from(["scalar", "list"]), st.integers(0, 5))
 def test_any_name_and_any_text_are_found_as_they_are(name: str, texts: list[str], shape: str, which: int) -> None:
     name = name.replace(".", "")
@@ -164,7 +164,7 @@ def test_any_name_and_any_text_are_found_as_they_are(name: str, texts: list[str]
         assert rows_through(condition, payloads) == expected(condition, payloads)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.integers(-(2**63), 2**63 - 1), st.integers(-2, 2), st.sampled_from(["eq", "gt", "gte", "lt", "lte"]))
 def test_integers_and_the_floats_around_them_are_told_apart(number: int, off: int, operator: str) -> None:
     near = max(-(2**63), min(2**63 - 1, number + off))
@@ -375,7 +375,7 @@ JUNK = st.recursive(
 )
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(JUNK)
 def test_anything_else_is_an_invalid_input(value: Any) -> None:
     try:
@@ -392,7 +392,7 @@ def test_anything_else_is_an_invalid_input(value: Any) -> None:
 
 @pytest.fixture(scope="module")
 def many() -> Iterator[list[dict[str, Any]]]:
-    yield [{"n": i, "s": f"s{i}", "l": [f"s{i}", i / 2], 'q"': f"s{i}"} for i in range(300)]
+    yield [{"n": i, "s": f"s{i}", "l": [f"s{i}", i / 2], 'q"': f"s{i}"} for i in range(120)]
 
 
 @pytest.mark.parametrize("name", ["n", "s", "l", 'q"'])
