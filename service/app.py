@@ -19,6 +19,8 @@ from service.opening import Opened, opened
 from service.pool import Pool
 from service.settings import Settings
 
+# Threads that parse requests and read rows while as many as are set scan codes.
+BESIDE_SCANS = 2
 log = logging.getLogger(__name__)
 
 
@@ -35,19 +37,17 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[Lifespan]:
         settings.data.mkdir(parents=True, exist_ok=True)
         hashers = Hashers(settings.hashers)
-        with opened(settings.database, hashers) as parts:
-            state = State(
-                settings,
-                parts.collections,
-                hashers,
-                readers=Pool(settings.threads, settings.queue),
-                writers=Pool(settings.threads, settings.queue),
-            )
+        with opened(settings.database, hashers, settings.threads) as parts:
+            readers = Pool(settings.threads + BESIDE_SCANS, settings.queue)
+            writers = Pool(settings.threads, settings.queue)
+            state = State(settings, parts.collections, hashers, readers, writers)
             start = asyncio.create_task(_get_ready(state, parts))
             try:
                 yield {"service": state}
             finally:
                 await start
+                for pool in (readers, writers):
+                    pool.close()
 
     app: FastAPI = FastAPIOffline(
         title="Hammingway",

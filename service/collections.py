@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from threading import BoundedSemaphore
 
 from models.errors import InvalidInputError
 from models.hasher import Hasher
@@ -65,11 +66,15 @@ class Answer:
 class Collections:
     """Encodes what comes in, writes it to the store, and answers from the index; safe to use from many threads."""
 
-    def __init__(self, writer: Writer, reader: Reader, follower: Follower, hashers: Hashers) -> None:
+    def __init__(
+        self, writer: Writer, reader: Reader, follower: Follower, hashers: Hashers, scans: BoundedSemaphore
+    ) -> None:
+        """`scans` bounds how many searches go through codes at once: more than there are cores take longer in all."""
         self._writer = writer
         self._reader = reader
         self._follower = follower
         self._hashers = hashers
+        self._scans = scans
         self._matching = Matching(reader)
 
     def create(self, name: str, wanted: NewCollection) -> tuple[Description, bool]:
@@ -142,7 +147,7 @@ class Collections:
         coded = self._code_queries(row, queries, wanted)
         rescoring.require(row, coded, wanted.rank)
         itself = [str(query.document) if query.kind == "id" else None for query in queries]
-        source = Source(row, partial(self._follower.snapshot, row), self._reader, self._matching)
+        source = Source(row, partial(self._follower.snapshot, row), self._reader, self._matching, self._scans)
         return Answer(row.settings.bits, row.settings.hasher, rank(source, coded, wanted, itself) if coded else [])
 
     def state(self, name: str) -> tuple[Description, IndexState]:

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import BoundedSemaphore
 
 from service.collections import Collections
 from service.hashers import Hashers
@@ -32,12 +33,12 @@ class Opened:
 
 
 @contextmanager
-def opened(database: Path, hashers: Hashers) -> Iterator[Opened]:
-    """Open the database, made where there is none, until the block ends."""
+def opened(database: Path, hashers: Hashers, scans: int = 1) -> Iterator[Opened]:
+    """Open the database, made where there is none, until the block ends; so many `scans` of codes run at once."""
     with ExitStack() as stack:
         writer = stack.enter_context(closing(Writer(database)))
         # Three readers: neither a follower that is catching up nor upkeep must hold up the look-ups.
         reader, changes, background = (stack.enter_context(closing(Reader(database))) for _ in range(3))
         upkeep = stack.enter_context(closing(Upkeep(background)))
         follower = Follower(changes, upkeep)
-        yield Opened(database, Collections(writer, reader, follower, hashers), follower)
+        yield Opened(database, Collections(writer, reader, follower, hashers, BoundedSemaphore(scans)), follower)
