@@ -67,7 +67,13 @@ class Collections:
     """Encodes what comes in, writes it to the store, and answers from the index; safe to use from many threads."""
 
     def __init__(
-        self, writer: Writer, reader: Reader, follower: Follower, hashers: Hashers, scans: BoundedSemaphore
+        self,
+        writer: Writer,
+        reader: Reader,
+        follower: Follower,
+        hashers: Hashers,
+        matching: Matching,
+        scans: BoundedSemaphore,
     ) -> None:
         """`scans` bounds how many searches go through codes at once: more than there are cores take longer in all."""
         self._writer = writer
@@ -75,7 +81,7 @@ class Collections:
         self._follower = follower
         self._hashers = hashers
         self._scans = scans
-        self._matching = Matching(reader)
+        self._matching = matching
 
     def create(self, name: str, wanted: NewCollection) -> tuple[Description, bool]:
         """Create a collection, bound to the hasher version meant now; also says whether it is new.

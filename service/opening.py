@@ -11,6 +11,7 @@ from service.collections import Collections
 from service.hashers import Hashers
 from service.index.follower import Follower
 from service.index.upkeep import Upkeep
+from service.matching import Matching
 from service.store.connection import check
 from service.store.reader import Reader
 from service.store.writer import Writer
@@ -37,8 +38,10 @@ def opened(database: Path, hashers: Hashers, scans: int = 1) -> Iterator[Opened]
     """Open the database, made where there is none, until the block ends; so many `scans` of codes run at once."""
     with ExitStack() as stack:
         writer = stack.enter_context(closing(Writer(database)))
-        # Three readers: neither a follower that is catching up nor upkeep must hold up the look-ups.
-        reader, changes, background = (stack.enter_context(closing(Reader(database))) for _ in range(3))
+        # Readers of their own for all that may read at length: nothing must hold up the look-ups.
+        reader, changes, filtered, background = (stack.enter_context(closing(Reader(database))) for _ in range(4))
         upkeep = stack.enter_context(closing(Upkeep(background)))
         follower = Follower(changes, upkeep)
-        yield Opened(database, Collections(writer, reader, follower, hashers, BoundedSemaphore(scans)), follower)
+        matching = Matching(filtered)
+        collections = Collections(writer, reader, follower, hashers, matching, BoundedSemaphore(scans))
+        yield Opened(database, collections, follower)
