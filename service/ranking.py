@@ -72,10 +72,10 @@ def _first(candidates: Candidates, count: int) -> tuple[Candidates, Candidates]:
         return candidates, NOTHING
     nearer = int(np.searchsorted(distances, distances[count - 1]))
     order = candidates.order[nearer:]
-    if UNKNOWN in order:
+    if order.max() == UNKNOWN:
         return candidates.take(slice(nearer)), candidates.take(slice(nearer, None))
     places = np.arange(count)
-    places[nearer:] = nearer + np.argpartition(order, count - nearer - 1)[: count - nearer]
+    places[nearer:] = nearer + order.argpartition(count - nearer - 1)[: count - nearer]
     return Candidates(distances[:count], candidates.sequences[places], candidates.order[places]), NOTHING
 
 

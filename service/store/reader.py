@@ -28,6 +28,7 @@ from service.store.schema import CollectionRow, StoredItem
 
 FEW = 4096
 BLOCK_ROWS = 8192
+BY_SEQUENCE = f"SELECT {ITEM_COLUMNS} FROM json_each(?) CROSS JOIN items ON sequence = value"
 
 # Of an item: collection, sequence number, code. Of a removal: collection, sequence number.
 Added = list[tuple[int, int, bytes]]
@@ -105,10 +106,9 @@ class Reader:
 
     def by_sequence(self, sequences: Iterable[int]) -> dict[int, StoredItem]:
         """Items by their sequence numbers; those removed since are left out."""
+        listed = _listed(sequences)
         with self._reading() as connection:
-            rows = connection.execute(
-                f"SELECT {ITEM_COLUMNS} FROM json_each(?) CROSS JOIN items ON sequence = value", (_listed(sequences),)
-            ).fetchall()
+            rows = connection.execute(BY_SEQUENCE, (listed,)).fetchall()
         return {sequence: item for sequence, _, item in map(stored_item, rows)}
 
     def features(self, sequences: Iterable[int]) -> dict[int, bytes]:
