@@ -213,6 +213,8 @@ ITEMS: list[Any] = [
         ({"color": None}, [2]),
         ({"color": {"in": [None, "red"]}}, [0, 2, 3]),
         ({"color": {"in": ["red", "blue"], "gt": "r"}}, [0, 3]),
+        ({"color": {"in": [None, "red"], "gt": "a"}}, [0, 3]),
+        ({"price": {"in": [True, 30], "eq": 30}}, [0]),
         ({"color": {"exists": True}}, [0, 1, 2, 3]),
         ({"color": {"exists": False}}, [4, 5, 6]),
         ({"color": {"exists": True, "eq": "red"}}, [0, 3]),
