@@ -14,13 +14,12 @@ from models.errors import HammingwayError
 from service.hashers import Hashers
 from service.http import collections, encode, health, items, models, openapi, problems, search, snapshots, stats
 from service.http.middleware import RequestId
+from service.http.searches import combine
 from service.http.state import State
 from service.opening import Opened, opened
 from service.pool import Pool
 from service.settings import Settings
 
-# Threads that parse requests and read rows while as many as are set scan codes.
-BESIDE_SCANS = 2
 log = logging.getLogger(__name__)
 
 
@@ -37,10 +36,10 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[Lifespan]:
         settings.data.mkdir(parents=True, exist_ok=True)
         hashers = Hashers(settings.hashers)
-        with opened(settings.database, hashers, settings.threads) as parts:
-            readers = Pool(settings.threads + BESIDE_SCANS, settings.queue)
-            writers = Pool(settings.threads, settings.queue)
-            state = State(settings, parts.collections, hashers, readers, writers)
+        with opened(settings.database, hashers) as parts:
+            readers, writers = (Pool(settings.threads, settings.queue) for _ in range(2))
+            searches = combine(settings, parts.collections, readers)
+            state = State(settings, parts.collections, hashers, readers, writers, searches)
             start = asyncio.create_task(_get_ready(state, parts))
             try:
                 yield {"service": state}

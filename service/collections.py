@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from threading import BoundedSemaphore
 
 from models.errors import InvalidInputError
 from models.hasher import Hasher
@@ -73,14 +72,11 @@ class Collections:
         follower: Follower,
         hashers: Hashers,
         matching: Matching,
-        scans: BoundedSemaphore,
     ) -> None:
-        """`scans` bounds how many searches go through codes at once: more than there are cores take longer in all."""
         self._writer = writer
         self._reader = reader
         self._follower = follower
         self._hashers = hashers
-        self._scans = scans
         self._matching = matching
 
     def create(self, name: str, wanted: NewCollection) -> tuple[Description, bool]:
@@ -153,7 +149,7 @@ class Collections:
         coded = self._code_queries(row, queries, wanted)
         rescoring.require(row, coded, wanted.rank)
         itself = [str(query.document) if query.kind == "id" else None for query in queries]
-        source = Source(row, partial(self._follower.snapshot, row), self._reader, self._matching, self._scans)
+        source = Source(row, partial(self._follower.snapshot, row), self._reader, self._matching)
         return Answer(row.settings.bits, row.settings.hasher, rank(source, coded, wanted, itself) if coded else [])
 
     def state(self, name: str) -> tuple[Description, IndexState]:

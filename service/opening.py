@@ -5,7 +5,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from threading import BoundedSemaphore
 
 from service.collections import Collections
 from service.hashers import Hashers
@@ -34,8 +33,8 @@ class Opened:
 
 
 @contextmanager
-def opened(database: Path, hashers: Hashers, scans: int = 1) -> Iterator[Opened]:
-    """Open the database, made where there is none, until the block ends; so many `scans` of codes run at once."""
+def opened(database: Path, hashers: Hashers) -> Iterator[Opened]:
+    """Open the database, made where there is none, until the block ends."""
     with ExitStack() as stack:
         writer = stack.enter_context(closing(Writer(database)))
         # Readers of their own for all that may read at length: nothing must hold up the look-ups.
@@ -43,5 +42,5 @@ def opened(database: Path, hashers: Hashers, scans: int = 1) -> Iterator[Opened]
         upkeep = stack.enter_context(closing(Upkeep(background)))
         follower = Follower(changes, upkeep)
         matching = Matching(filtered)
-        collections = Collections(writer, reader, follower, hashers, matching, BoundedSemaphore(scans))
+        collections = Collections(writer, reader, follower, hashers, matching)
         yield Opened(database, collections, follower)

@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 from service.errors import BusyError
 
 T = TypeVar("T")
-_Call = tuple[Callable[[], Any], "asyncio.Future[Any]"]
 
 
 class Pool:
@@ -21,7 +20,7 @@ class Pool:
     """
 
     def __init__(self, threads: int, queue: int) -> None:
-        self._calls: SimpleQueue[_Call | None] = SimpleQueue()
+        self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._most = threads + queue
         self._queue = queue
         self._under_way = 0
@@ -31,12 +30,33 @@ class Pool:
 
     async def run(self, call: Callable[[], T]) -> T:
         """Run a call in a thread; once started it is finished, whether or not the client still waits."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+
+        def work() -> None:
+            try:
+                result, error = call(), None
+            except BaseException as raised:
+                result, error = None, raised
+            tell(loop, self._settle, future, result, error)
+
+        self.take_place()
+        self.submit(work)
+        return await future
+
+    def take_place(self) -> None:
+        """Count a request that is to be answered in these threads; raises BusyError where too many wait."""
         if self._under_way >= self._most:
             raise BusyError(f"expected at most {self._queue} requests to wait, got one more: try again")
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._under_way += 1
-        self._calls.put((call, future))
-        return await future
+
+    def give_place(self) -> None:
+        """Count a request as answered."""
+        self._under_way -= 1
+
+    def submit(self, call: Callable[[], None]) -> None:
+        """Run a call that raises nothing in a thread, when its turn comes."""
+        self._calls.put(call)
 
     def close(self) -> None:
         """Have the threads end when they are done with what waits."""
@@ -44,23 +64,28 @@ class Pool:
             self._calls.put(None)
 
     def _work(self) -> None:
-        while (given := self._calls.get()) is not None:
-            call, future = given
-            try:
-                result, error = call(), None
-            except BaseException as raised:
-                result, error = None, raised
-            with suppress(RuntimeError):
-                # The loop is closed: nobody waits any more.
-                future.get_loop().call_soon_threadsafe(self._settle, future, result, error)
-            # Not kept until the next call: they may hold much.
-            del given, call, future, result, error
+        while (call := self._calls.get()) is not None:
+            call()
+            # Not kept until the next one: it may hold much.
+            del call
 
     def _settle(self, future: "asyncio.Future[Any]", result: Any, error: BaseException | None) -> None:
-        self._under_way -= 1
-        if future.cancelled():
-            return
-        if error is None:
-            future.set_result(result)
-        else:
-            future.set_exception(error)
+        self.give_place()
+        settle(future, result, error)
+
+
+def tell(loop: asyncio.AbstractEventLoop, call: Callable[..., None], *arguments: Any) -> None:
+    """Have the event loop make a call, from another thread."""
+    # RuntimeError where the loop is closed: nobody waits any more.
+    with suppress(RuntimeError):
+        loop.call_soon_threadsafe(call, *arguments)
+
+
+def settle(future: "asyncio.Future[Any]", result: Any, error: BaseException | None) -> None:
+    """Give a waiting coroutine its result, unless it was cancelled."""
+    if future.cancelled():
+        return
+    if error is None:
+        future.set_result(result)
+    else:
+        future.set_exception(error)

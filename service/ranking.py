@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from threading import BoundedSemaphore
 
 import numpy as np
 
@@ -29,7 +28,6 @@ class Source:
     snapshot: Callable[[], Snapshot]
     reader: Reader
     matching: Matching
-    scans: BoundedSemaphore
 
 
 def rank(source: Source, queries: Sequence[Coded], wanted: Wanted, without: Sequence[str | None]) -> list[list[Match]]:
@@ -54,8 +52,7 @@ def rank(source: Source, queries: Sequence[Coded], wanted: Wanted, without: Sequ
 
 def _candidates(source: Source, now: Snapshot, codes: Codes, count: int, wanted: Wanted) -> list[Candidates]:
     if wanted.filter is None:
-        with source.scans:
-            return now.nearest(codes, count, wanted.exact)
+        return now.nearest(codes, count, wanted.exact)
     return source.matching.nearest(source.row.number, wanted.filter, source.snapshot, codes, count)
 
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from models.errors import HammingwayError
-from service.errors import FaultsError
+from service.errors import FaultsError, NotReadyError
 from service.http.middleware import HEADER
 
 MEDIA_TYPE = "application/problem+json"
@@ -86,7 +86,7 @@ async def _on_hammingway_error(request: Request, error: Exception) -> Response:
     if isinstance(error, FaultsError):
         indexed = error.indexed
         faults = [Fault(where=fault.where, detail=fault.detail) for fault in error.faults]
-    if error.status >= 500:
+    if error.status >= 500 and not isinstance(error, NotReadyError):
         log.error("request %s: %s: %s", request.scope.get("request_id"), error.title, error)
     return _reply(request, error.status, error.title, str(error), faults, indexed)
 

@@ -9,6 +9,7 @@ from models.errors import HammingwayError
 from service.collections import Collections
 from service.errors import NotReadyError
 from service.hashers import Hashers
+from service.http.searches import Searches
 from service.pool import Pool
 from service.settings import Settings
 
@@ -37,6 +38,7 @@ class State:
     hashers: Hashers
     readers: Pool
     writers: Pool
+    searches: Searches
     readiness: Readiness = field(default_factory=Readiness)
 
 

@@ -1,0 +1,72 @@
+"""Requests that arrive while others are being answered are answered together.
+
+A search costs as much in going to a thread and back, in taking turns for Python's lock, and in statements to SQLite, as
+in searching. Many at once share all that: one pass of FAISS over the codes for all queries, one statement for all rows.
+Nobody waits for company: a request that finds a thread free is answered alone.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+
+from service.pool import Pool, settle, tell
+
+A = TypeVar("A")
+R = TypeVar("R")
+Answered = Sequence[R | Exception]
+MOST_TOGETHER = 32
+
+
+class Combining(Generic[A, R]):
+    """`answer` is called in the pool's threads, with up to 32 requests, for a result or an error for each.
+
+    For one event loop.
+    """
+
+    def __init__(self, pool: Pool, answer: Callable[[Sequence[A]], "Answered[R]"]) -> None:
+        self._pool = pool
+        self._answer = answer
+        self._waiting: deque[tuple[A, asyncio.Future[R]]] = deque()
+        self._announced = False
+
+    async def run(self, request: A) -> R:
+        """The answer to a request; raises BusyError where too many wait."""
+        self._pool.take_place()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[R] = loop.create_future()
+        self._waiting.append((request, future))
+        self._announce(loop)
+        return await future
+
+    def _announce(self, loop: asyncio.AbstractEventLoop) -> None:
+        # One call that has not begun is enough: it takes all that wait by then.
+        if not self._announced:
+            self._announced = True
+            self._pool.submit(lambda: self._work(loop))
+
+    def _work(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._announced = False
+        taken: list[tuple[A, asyncio.Future[R]]] = []
+        while len(taken) < MOST_TOGETHER:
+            try:
+                taken.append(self._waiting.popleft())
+            except IndexError:
+                break
+        if not taken:
+            return
+        if self._waiting:
+            self._announce(loop)
+        try:
+            results = self._answer([request for request, _ in taken])
+        except Exception as error:
+            results = [error] * len(taken)
+        tell(loop, self._settle, [future for _, future in taken], results)
+
+    def _settle(self, futures: "Sequence[asyncio.Future[R]]", results: "Answered[R]") -> None:
+        for future, result in zip(futures, results, strict=True):
+            self._pool.give_place()
+            if isinstance(result, Exception):
+                settle(future, None, result)
+            else:
+                settle(future, result, None)

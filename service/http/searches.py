@@ -1,0 +1,122 @@
+"""Searches from their bodies to their replies; those that wait at one time and ask for the same are made together."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from typing import TypeVar
+
+from fastapi.responses import Response
+
+from models.errors import InvalidInputError
+from service.collections import Answer, Collections
+from service.combining import Combining
+from service.filters import parse_filter
+from service.http.body import parse
+from service.http.reply import fragment, reply
+from service.http.schemas import SearchRequest
+from service.items import Match, Query, Wanted
+from service.pool import Pool
+from service.settings import Settings
+
+T = TypeVar("T")
+DEFAULT_LIMIT = 10
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A search as it came: a collection's name, and a body that is not parsed yet."""
+
+    collection: str
+    body: bytes
+
+
+@dataclass(frozen=True)
+class _Search:
+    """A search that was understood; `single` where one query was asked, not a list."""
+
+    collection: str
+    queries: list[Query]
+    single: bool
+    wanted: Wanted
+
+
+Searches = Combining[Asked, Response]
+
+
+def combine(settings: Settings, collections: Collections, pool: Pool) -> Searches:
+    """Searches in the threads of a pool."""
+
+    def answer(asked: Sequence[Asked]) -> list[Response | Exception]:
+        understood = [_attempt(partial(_understand, settings, each)) for each in asked]
+        together: dict[tuple[str, Wanted], list[_Search]] = {}
+        for each in understood:
+            if isinstance(each, _Search):
+                together.setdefault((each.collection, each.wanted), []).append(each)
+        replies = {id(each): made for group in together.values() for each, made in _replies(collections, group)}
+        return [replies[id(each)] if isinstance(each, _Search) else each for each in understood]
+
+    return Combining(pool, answer)
+
+
+def _attempt(call: Callable[[], T]) -> T | Exception:
+    try:
+        return call()
+    except Exception as error:
+        return error
+
+
+def _understand(settings: Settings, asked: Asked) -> _Search:
+    request = parse(SearchRequest, asked.body, queries=settings.max_queries)
+    queries = [request.query] if request.query is not None else request.queries or []
+    wanted = _wanted(request, settings.max_limit)
+    return _Search(asked.collection, [query.query() for query in queries], request.query is not None, wanted)
+
+
+def _replies(collections: Collections, group: Sequence[_Search]) -> list[tuple[_Search, Response | Exception]]:
+    """A reply or an error to each of the searches, which ask the same of one collection."""
+    queries = [query for each in group for query in each.queries]
+    answer = _attempt(lambda: collections.search(group[0].collection, queries, group[0].wanted))
+    if not isinstance(answer, Exception):
+        results = iter(answer.results)
+        return [(each, _reply(each, answer, list(islice(results, len(each.queries))))) for each in group]
+    if len(group) == 1:
+        return [(group[0], answer)]
+    # One mistake is not everybody's: each alone.
+    return [pair for each in group for pair in _replies(collections, [each])]
+
+
+def _reply(search: _Search, answer: Answer, results: list[list[Match]]) -> Response:
+    told = [[_match(match, answer.bits) for match in matches] for matches in results]
+    return reply({"results": told[0] if search.single else told, "hasher": answer.hasher})
+
+
+def _limit(wanted: SearchRequest, most: int) -> int:
+    if wanted.limit is None:
+        return most if wanted.max_distance is not None else min(DEFAULT_LIMIT, most)
+    if wanted.limit > most:
+        raise InvalidInputError(f"limit: expected at most {most}, got {wanted.limit}")
+    return wanted.limit
+
+
+def _wanted(request: SearchRequest, most: int) -> Wanted:
+    candidates = request.candidates
+    if candidates is not None and candidates > most:
+        raise InvalidInputError(f"candidates: expected at most {most}, got {candidates}")
+    if candidates is not None and request.rank == "hamming":
+        raise InvalidInputError("candidates: expected them with rank asymmetric or rescored, got them with hamming")
+    condition = None if request.filter is None else parse_filter(request.filter)
+    return Wanted(_limit(request, most), request.max_distance, condition, request.rank, candidates, request.exact)
+
+
+def _match(match: Match, bits: int) -> dict[str, object]:
+    similarity = round(1 - match.distance / bits, 4)
+    told: dict[str, object] = {
+        "id": match.id,
+        "distance": match.distance,
+        "similarity": similarity,
+        "payload": fragment(match.payload),
+    }
+    if match.score is not None:
+        told["score"] = match.score
+    return told
