@@ -3,15 +3,14 @@
 import os
 import sys
 
-import uvicorn
 from pydantic import ValidationError
 from pydantic_settings import CliApp, CliSettingsSource
 
 from models.errors import HammingwayError
+from service.server import serve
 from service.settings import Settings
 from service.store.writer import Writer
 
-GRACE_SECONDS = 10
 WRONG_SETTINGS = 2
 FAILED = 1
 
@@ -34,15 +33,7 @@ def main() -> None:
         print(f"error: expected --data to be a folder that can be written to: {error}", file=sys.stderr)
         sys.exit(FAILED)
     os.environ.update(settings.environment())
-    uvicorn.run(
-        "service.app:from_environment",
-        factory=True,
-        host=settings.host,
-        port=settings.port,
-        workers=settings.workers,
-        log_level=settings.log_level,
-        timeout_graceful_shutdown=GRACE_SECONDS,
-    )
+    serve(settings)
 
 
 if __name__ == "__main__":

@@ -84,3 +84,10 @@ class NotReadyError(HammingwayError):
 
     status = 503
     title = "Not ready"
+
+
+class StoppingError(HammingwayError):
+    """Asked for too late: the service has been told to stop."""
+
+    status = 503
+    title = "Stopping"

@@ -1,0 +1,101 @@
+"""The server: uvicorn, as one process or several; when each stops is for `service.stopping` to say."""
+
+import signal
+import socket
+import sys
+import time
+from contextlib import suppress
+from types import FrameType
+
+import uvicorn
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.supervisors import Multiprocess
+
+from service.settings import Settings
+
+# When a worker is told to stop, `service.stopping` takes up to 6 seconds, then these; after 9, it ends by itself.
+CLOSE_SECONDS = 2
+KILL_SECONDS = 9.5
+# How long a connection without a request is kept when no others are accepted any more.
+IDLE_SECONDS = 0.25
+
+
+class Connection(HttpToolsProtocol):
+    """A connection whose request may be on its way when the server stops: it is answered, not reset."""
+
+    def shutdown(self) -> None:
+        """Close it soon, or when its reply is sent."""
+        self.loop.call_later(IDLE_SECONDS, super().shutdown)
+
+
+class Workers(Multiprocess):
+    """Worker processes that are told to stop the moment the parent is, and then have the listening to themselves."""
+
+    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
+        super().__init__(config, sockets)
+        self._told = 0.0
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._pass_on)
+
+    def _pass_on(self, number: int, frame: FrameType | None) -> None:
+        # At once: the queue is looked at twice a second, or less often where a worker hangs.
+        self._told = self._told or time.monotonic()
+        for worker in self.processes:
+            worker.process.terminate()
+        self.signal_queue.append(number)
+
+    def terminate_all(self) -> None:
+        """Tell them to stop, and let the port be free when the last one stops listening.
+
+        A connection that was accepted for this process would wait until it ends, and be reset then.
+        """
+        super().terminate_all()
+        for listening in self.sockets:
+            listening.close()
+
+    def join_all(self) -> None:
+        """Wait for them to end; kill those that do not."""
+        deadline = (self._told or time.monotonic()) + KILL_SECONDS
+        for worker in self.processes:
+            worker.process.join(max(0.0, deadline - time.monotonic()))
+            if worker.exitcode is None:
+                worker.kill()
+        super().join_all()
+
+
+def serve(settings: Settings) -> None:
+    """Serve until a signal says to stop; exits with another status than 0 where it cannot start.
+
+    The application is made from the environment, in each process.
+    """
+    config = uvicorn.Config(
+        "service.stopping:application",
+        factory=True,
+        host=settings.host,
+        port=settings.port,
+        workers=settings.workers,
+        log_level=settings.log_level,
+        http=Connection,
+        timeout_graceful_shutdown=CLOSE_SECONDS,
+    )
+    if config.workers > 1:
+        _serve_by_many(config)
+    else:
+        _serve_by_one(config)
+
+
+def _serve_by_one(config: uvicorn.Config) -> None:
+    server = uvicorn.Server(config)
+    # SIGINT, raised again after all was done.
+    with suppress(KeyboardInterrupt):
+        server.run()
+    if not server.started:
+        sys.exit(STARTUP_FAILURE)
+
+
+def _serve_by_many(config: uvicorn.Config) -> None:
+    workers = Workers(config, [config.bind_socket()])
+    workers.run()
+    if any(worker.exitcode == STARTUP_FAILURE for worker in workers.processes):
+        sys.exit(STARTUP_FAILURE)
