@@ -11,7 +11,7 @@ from service.hashers import Hashers
 from service.index.follower import Follower
 from service.index.upkeep import Upkeep
 from service.matching import Matching
-from service.store.connection import check
+from service.store.connection import MANY_KILOBYTES, check
 from service.store.reader import Reader
 from service.store.writer import Writer
 
@@ -38,7 +38,8 @@ def opened(database: Path, hashers: Hashers) -> Iterator[Opened]:
     with ExitStack() as stack:
         writer = stack.enter_context(closing(Writer(database)))
         # Readers of their own for all that may read at length: nothing must hold up the look-ups.
-        reader, changes, filtered, background = (stack.enter_context(closing(Reader(database))) for _ in range(4))
+        reader = stack.enter_context(closing(Reader(database, MANY_KILOBYTES)))
+        changes, filtered, background = (stack.enter_context(closing(Reader(database))) for _ in range(3))
         upkeep = stack.enter_context(closing(Upkeep(background)))
         follower = Follower(changes, upkeep)
         matching = Matching(filtered)

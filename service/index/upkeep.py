@@ -6,6 +6,7 @@ import threading
 from functools import partial
 
 from service.index.collection import CollectionIndex
+from service.index.memory import give_back
 from service.store.reader import Reader
 
 PATIENCE_SECONDS = 2.0
@@ -51,6 +52,7 @@ class Upkeep:
             except Exception:
                 log.exception("an index could not be kept up; it goes on as it is")
                 continue
+            give_back()
             if index.wants_upkeep():
                 # Much has changed while an IVF index was built, and no later write may ask again.
                 self.request(collection, index)

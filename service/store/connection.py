@@ -9,6 +9,7 @@ from service.store.errors import SQLITE_ERRORS, DamagedStoreError, UnusableStore
 from service.store.schema import APPLICATION_ID, FORMAT, TABLES
 
 BUSY_TIMEOUT_SECONDS = 30.0
+FEW_KILOBYTES, MANY_KILOBYTES = 256, 4096
 
 
 def create(path: Path) -> sqlite3.Connection:
@@ -26,10 +27,14 @@ def create(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def connect(path: Path) -> sqlite3.Connection:
-    """Open the database, which has to be there, for reading by any one thread at a time."""
+def connect(path: Path, cache_kilobytes: int = FEW_KILOBYTES) -> sqlite3.Connection:
+    """Open the database, which has to be there, for reading by any one thread at a time.
+
+    What is read once from end to end is not worth a large cache.
+    """
     connection = _open(path, "rw")
     connection.execute("PRAGMA query_only=1")
+    connection.execute(f"PRAGMA cache_size=-{cache_kilobytes}")
     return connection
 
 

@@ -13,7 +13,7 @@ import orjson
 from numpy.typing import NDArray
 
 from service.filters import Condition
-from service.store.connection import connect, transaction
+from service.store.connection import FEW_KILOBYTES, connect, transaction
 from service.store.errors import SQLITE_ERRORS, DamagedStoreError, translate, translated
 from service.store.filtering import compile_filter
 from service.store.rows import (
@@ -60,11 +60,11 @@ class Changes:
 class Reader:
     """One connection, used by one thread at a time; the database has to be there."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, cache_kilobytes: int = FEW_KILOBYTES) -> None:
         self._path = path
         self._lock = threading.Lock()
         with translated(path):
-            self._connection = connect(path)
+            self._connection = connect(path, cache_kilobytes)
 
     def close(self) -> None:
         """Close the connection, once a read under way is done."""
