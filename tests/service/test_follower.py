@@ -1,3 +1,4 @@
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -70,3 +71,45 @@ def test_a_failed_read_is_tried_again(tmp_path: Path, monkeypatch: pytest.Monkey
     assert follower.snapshot(row).size == 1
     store.close()
     reader.close()
+
+
+def test_one_that_is_too_far_behind_reads_everything_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.store.writer.REMOVALS_KEPT", 5)
+    with closing(Writer(tmp_path / "store.db")) as store, closing(Reader(tmp_path / "store.db")) as reader:
+        row = store.create_collection("a", CollectionSettings(64))
+        assert row is not None
+        follower = Follower(reader, Upkeep(reader))
+        rng = np.random.default_rng(0)
+        for _ in range(3):
+            for _ in range(8):
+                written = items(rng, [1, 2, 3])
+                store.upsert(row.number, written)
+            codes = np.frombuffer(b"".join(item.code for item in written), np.uint8).reshape(-1, 8)
+            found = follower.snapshot(row).within(np.zeros(8, np.uint8), 64)
+            assert found.distances.tolist() == sorted(hamming(np.zeros((1, 8), np.uint8), codes)[0].tolist())
+            assert follower.snapshot(row).live == 3
+
+
+def test_a_read_that_breaks_off_midway_leaves_nothing_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.store.reader.BLOCK_ROWS", 10)
+    with closing(Writer(tmp_path / "store.db")) as store, closing(Reader(tmp_path / "store.db")) as reader:
+        row = store.create_collection("a", CollectionSettings(64))
+        assert row is not None
+        follower = Follower(reader, Upkeep(reader))
+        store.upsert(row.number, [StoredItem("0", bytes(8))])
+        assert follower.snapshot(row).live == 1
+        store.upsert(row.number, items(np.random.default_rng(0), list(range(1, 31))))
+        store.delete(row.number, ["0", "7"])
+        blocks = iter([None, OSError("disk")])
+
+        def failing(rows: object) -> None:
+            error = next(blocks, None)
+            if error is not None:
+                raise error
+
+        with monkeypatch.context() as patch:
+            patch.setattr("service.store.reader.verify_items", failing)
+            with pytest.raises(OSError, match="disk"):
+                follower.snapshot(row)
+        (found,) = follower.snapshot(row).nearest(np.zeros((1, 8), np.uint8), 100)
+        assert len(found.sequences) == len(set(found.sequences.tolist())) == 29

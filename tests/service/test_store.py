@@ -4,12 +4,13 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from service.store.errors import UnknownCollectionError
-from service.store.reader import FEW, Reader
+from service.store.errors import DamagedStoreError, UnknownCollectionError, UnusableStoreError
+from service.store.reader import FEW, Position, Reader
 from service.store.schema import CollectionSettings, StoredItem
 from service.store.writer import Writer
 
@@ -121,3 +122,76 @@ def test_sigkill_loses_nothing_acknowledged_and_keeps_no_half_batch(tmp_path: Pa
     present = [store.item(row.number, f"{last + 1}-{i}") is not None for i in range(3)]
     assert present in ([True] * 3, [False] * 3)
     store.close()
+
+
+def test_a_database_behind_its_mark_is_refused_and_one_without_a_mark_is_not(tmp_path: Path) -> None:
+    path = tmp_path / "hammingway.sqlite"
+    with closing(Writer(path)) as store:
+        row = store.create_collection("c", CollectionSettings(8))
+        assert row is not None
+        early = path.read_bytes(), path.with_name(f"{path.name}-wal").read_bytes()
+        store.upsert(row.number, [StoredItem("a", b"x")])
+    path.write_bytes(early[0])
+    path.with_name(f"{path.name}-wal").write_bytes(early[1])
+    with pytest.raises(DamagedStoreError, match=r"committed 2 rows, found 1.*delete .*hammingway.sqlite-mark"):
+        Writer(path)
+    path.with_name(f"{path.name}-mark").unlink()
+    Writer(path).close()
+
+
+@pytest.mark.parametrize(
+    ("statement", "error"),
+    [
+        ("PRAGMA user_version=2", UnusableStoreError),
+        ("PRAGMA application_id=7", UnusableStoreError),
+        ("DROP INDEX items_by_id", DamagedStoreError),
+    ],
+)
+def test_another_database_is_refused(tmp_path: Path, statement: str, error: type[Exception]) -> None:
+    path = tmp_path / "hammingway.sqlite"
+    Writer(path).close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(statement)
+    with pytest.raises(error, match="hammingway.sqlite"):
+        Writer(path)
+
+
+def test_a_file_that_is_no_database_is_refused_and_stays_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "hammingway.sqlite"
+    path.write_text("a letter to mother " * 100)
+    with pytest.raises(UnusableStoreError, match="to be Hammingway's database or to be made"):
+        Writer(path)
+    assert path.read_text() == "a letter to mother " * 100
+
+
+def test_features_come_and_go_with_their_items(store: Writer, reader: Reader, tmp_path: Path) -> None:
+    row = store.create_collection("shoes", CollectionSettings(8, "h@1", keep_features="int8"))
+    assert row is not None
+    store.upsert(row.number, [StoredItem("a", b"\x01", None, b"first"), StoredItem("b", b"\x02", None, b"other")])
+    store.upsert(row.number, [StoredItem("a", b"\x01", None, b"second")])
+    assert reader.item_features(row.number, "a") == b"second"
+    assert reader.item_features(row.number, "b") == b"other"
+    store.delete(row.number, ["b"])
+    assert reader.item_features(row.number, "b") is None
+    store.delete_collection(row.number)
+    with closing(sqlite3.connect(tmp_path / "hammingway.sqlite")) as connection:
+        assert connection.execute("SELECT count(*) FROM features").fetchone() == (0,)
+        assert connection.execute("SELECT count(*) FROM items").fetchone() == (0,)
+
+
+def test_removals_are_kept_only_so_long(
+    store: Writer, reader: Reader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.store.writer.REMOVALS_KEPT", 3)
+    row = store.create_collection("shoes", CollectionSettings(8))
+    assert row is not None
+    for code in range(9):
+        store.upsert(row.number, [StoredItem("a", bytes([code])), StoredItem("b", bytes([code]))])
+    with reader.changes(Position(2, 0)) as changes:
+        assert changes.anew
+        assert [code for block in changes.added for _, _, code in block] == [b"\x08", b"\x08"]
+        assert list(changes.removed) == []
+        newest = changes.position
+    with reader.changes(Position(newest.sequence - 2, newest.removal - 2)) as changes:
+        assert not changes.anew
+        assert [len(block) for block in changes.removed] == [2]

@@ -1,0 +1,85 @@
+import asyncio
+import threading
+from collections.abc import Sequence
+
+import pytest
+
+from service.combining import MOST_TOGETHER, Combining
+from service.errors import BusyError
+from service.pool import Pool
+
+
+def test_what_waits_is_answered_together_each_with_its_own() -> None:
+    batches: list[list[int]] = []
+    first = threading.Event()
+
+    def answer(numbers: Sequence[int]) -> list[int | Exception]:
+        batches.append(list(numbers))
+        if len(batches) == 1:
+            assert first.wait(10)
+        return [ValueError(f"{number}") if number == 13 else number * 2 for number in numbers]
+
+    async def main() -> list[int | BaseException]:
+        pool = Pool(1, 1000)
+        combining = Combining(pool, answer)
+        asked = [asyncio.create_task(combining.run(number)) for number in range(100)]
+        await asyncio.sleep(0.05)
+        first.set()
+        found = await asyncio.gather(*asked, return_exceptions=True)
+        pool.close()
+        return found
+
+    found = asyncio.run(main())
+    assert [each for number, each in enumerate(found) if number != 13] == [2 * n for n in range(100) if n != 13]
+    assert isinstance(found[13], ValueError)
+    assert [number for batch in batches for number in batch] == list(range(100))
+    assert max(map(len, batches)) == MOST_TOGETHER
+
+
+def test_an_answer_that_breaks_is_an_error_for_all_and_the_next_is_answered() -> None:
+    def answer(numbers: Sequence[int]) -> list[int | Exception]:
+        if 0 in numbers:
+            raise RuntimeError("broken")
+        return list(numbers)
+
+    async def main() -> None:
+        pool = Pool(2, 1000)
+        combining = Combining(pool, answer)
+        for number in (0, 1, 0, 2):
+            if number:
+                assert await combining.run(number) == number
+            else:
+                with pytest.raises(RuntimeError, match="broken"):
+                    await combining.run(number)
+        pool.close()
+
+    asyncio.run(main())
+
+
+def test_more_than_may_wait_are_refused_and_places_are_given_back() -> None:
+    go = threading.Event()
+
+    def answer(numbers: Sequence[int]) -> list[int | Exception]:
+        assert go.wait(10)
+        return list(numbers)
+
+    async def main() -> None:
+        pool = Pool(1, 3)
+        combining = Combining(pool, answer)
+        asked = [asyncio.create_task(combining.run(number)) for number in range(6)]
+        await asyncio.sleep(0.05)
+        go.set()
+        found = await asyncio.gather(*asked, return_exceptions=True)
+        assert [type(each) for each in found] == [int] * 4 + [BusyError] * 2
+        # One whose client has gone is no harm.
+        go.clear()
+        gone, stays = (asyncio.create_task(combining.run(number)) for number in (7, 8))
+        await asyncio.sleep(0.05)
+        gone.cancel()
+        go.set()
+        assert await stays == 8
+        assert await asyncio.gather(*(combining.run(number) for number in range(4))) == [0, 1, 2, 3]
+        assert await pool.run(lambda: 5) == 5
+        pool.close()
+
+    asyncio.run(main())
