@@ -42,8 +42,8 @@ def test_two_followers_see_each_write_at_once_and_equal_brute_force(tmp_path: Pa
     late = Reader(path)
     found = Follower(late, Upkeep(late)).snapshot(rows[0]).within(np.zeros(8, np.uint8), 64).sequences
     assert len(found) == len(truth[0])
-    for closing in (store, late, *readers):
-        closing.close()
+    for part in (store, late, *readers):
+        part.close()
 
 
 def test_version_moves_with_a_write_and_only_then(tmp_path: Path) -> None:

@@ -133,7 +133,7 @@ def test_a_database_behind_its_mark_is_refused_and_one_without_a_mark_is_not(tmp
         store.upsert(row.number, [StoredItem("a", b"x")])
     path.write_bytes(early[0])
     path.with_name(f"{path.name}-wal").write_bytes(early[1])
-    with pytest.raises(DamagedStoreError, match=r"committed 2 rows, found 1.*delete .*hammingway.sqlite-mark"):
+    with pytest.raises(DamagedStoreError, match=r"committed 2 rows, found 1.*delete .*hammingway\.sqlite-mark"):
         Writer(path)
     path.with_name(f"{path.name}-mark").unlink()
     Writer(path).close()
@@ -152,7 +152,7 @@ def test_another_database_is_refused(tmp_path: Path, statement: str, error: type
     Writer(path).close()
     with closing(sqlite3.connect(path)) as connection:
         connection.execute(statement)
-    with pytest.raises(error, match="hammingway.sqlite"):
+    with pytest.raises(error, match=r"hammingway\.sqlite"):
         Writer(path)
 
 
