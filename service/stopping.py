@@ -1,8 +1,8 @@
 """An orderly stop: requests in flight are finished, new ones are answered 503, and all ends within ten seconds.
 
 Pure ASGI, round the application. It takes the signals itself, and passes them on to the server when all is done: a
-server stops listening as soon as it is told to stop, and what is not listened to cannot be answered. A server of our own
-would not do, as uvicorn makes one of its own in every worker process.
+server stops listening as soon as it is told to stop, and what is not listened to cannot be answered. A subclass of
+uvicorn's server would not do, as uvicorn makes its own in every worker process.
 """
 
 import asyncio
