@@ -13,7 +13,7 @@ from scripts.datasets import open_dataset
 from scripts.documents import in_json
 from service.client import Client
 
-QUESTIONS = ("copy a whole directory tree", "schedule an event for later", "how do I run something later")
+QUESTIONS = ("copy a whole directory tree", "an event scheduler", "how do I run something later")
 DIGITS = ("digit-0019", "digit-0104", "digit-1200")
 MATCHES = 4
 # From ink to paper; a pixel is two characters wide, for characters are twice as high as wide.
