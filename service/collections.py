@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 from models.errors import InvalidInputError
 from models.hasher import Hasher
@@ -27,6 +28,7 @@ from service.store.reader import Reader
 from service.store.schema import CollectionRow, CollectionSettings, IndexSettings, KeepFeatures, StoredItem
 from service.store.writer import Writer
 
+T = TypeVar("T")
 LONGEST_CODE_BITS = 4096
 MOST_LISTS = 65_536
 
@@ -134,7 +136,8 @@ class Collections:
 
     def item(self, name: str, item_id: str) -> StoredItem:
         """One item; raises UnknownItemError."""
-        return self._item(self._row(name), item_id)
+        row = self._row(name)
+        return _required(row, item_id, self._reader.item(row.number, item_id))
 
     def delete_items(self, name: str, ids: Sequence[str]) -> int:
         """Delete items by id; returns how many were there."""
@@ -145,11 +148,11 @@ class Collections:
 
         A query by id does not find the item itself.
         """
-        row = self._known(name, self._follower.collection(name))
+        row, now = self._known(name, self._follower.look(name))
         coded = self._code_queries(row, queries, wanted)
-        rescoring.require(row, coded, wanted.rank)
+        rescoring.require(row, queries, coded, wanted.rank)
         itself = [str(query.document) if query.kind == "id" else None for query in queries]
-        source = Source(row, partial(self._follower.snapshot, row), self._reader, self._matching)
+        source = Source(row, now, partial(self._follower.snapshot, row), self._reader, self._matching)
         return Answer(row.settings.bits, row.settings.hasher, rank(source, coded, wanted, itself) if coded else [])
 
     def state(self, name: str) -> tuple[Description, IndexState]:
@@ -176,8 +179,10 @@ class Collections:
 
     def _code_queries(self, row: CollectionRow, queries: Sequence[Query], wanted: Wanted) -> list[Coded]:
         """A code for each query; raises UnknownItemError, or FaultsError that names the bad ones."""
+        by_features = wanted.rank != "hamming" and row.settings.keep_features != "none"
+        read = self._reader.whole_item if by_features else self._reader.item
         by_id = {str(query.document) for query in queries if query.kind == "id"}
-        items = {item_id: self._item(row, item_id) for item_id in by_id}
+        items = {item_id: _required(row, item_id, read(row.number, item_id)) for item_id in by_id}
         documents = [
             (query.kind, query.document) if query.kind != "id" else ("code", items[str(query.document)].code.hex())
             for query in queries
@@ -185,35 +190,27 @@ class Collections:
         coded, faults = encode(documents, row.settings.bits, self._hasher(row), "queries")
         if faults:
             raise FaultsError("nothing was searched", list(faults.values()))
-        if wanted.rank != "hamming" and row.settings.keep_features != "none":
+        if by_features:
             for place, query in enumerate(queries):
                 if query.kind == "id":
-                    coded[place] = self._from_features(row, str(query.document))
+                    coded[place] = self._from_features(row, items[str(query.document)])
         return [each for each in coded if each is not None]
 
-    def _from_features(self, row: CollectionRow, item_id: str) -> Coded:
+    def _from_features(self, row: CollectionRow, item: StoredItem) -> Coded:
         """An item as a query, with the features that were kept of it."""
         hasher = self._hasher(row)
-        packed = self._reader.item_features(row.number, item_id)
-        item = self._item(row, item_id)
-        if packed is None or hasher is None:
+        if item.features is None or hasher is None:
             return Coded(item.code)
-        features = kept_features.unpack(packed, row.settings.keep_features)
+        features = kept_features.unpack(item.features, row.settings.keep_features)
         return Coded(item.code, features, hasher().logits(features[None])[0])
-
-    def _item(self, row: CollectionRow, item_id: str) -> StoredItem:
-        item = self._reader.item(row.number, item_id)
-        if item is None:
-            raise UnknownItemError(f"expected the id of an item of {row.name!r}, got {item_id[:80]!r}")
-        return item
 
     def _row(self, name: str) -> CollectionRow:
         return self._known(name, self._reader.collection(name))
 
-    def _known(self, name: str, row: CollectionRow | None) -> CollectionRow:
-        if row is None:
+    def _known(self, name: str, found: T | None) -> T:
+        if found is None:
             raise UnknownCollectionError(f"expected the name of a collection that is there, got {name[:80]!r}")
-        return row
+        return found
 
     def _describe(self, row: CollectionRow) -> Description:
         settings = row.settings
@@ -249,6 +246,12 @@ class Collections:
         return load
 
 
+def _required(row: CollectionRow, item_id: str, item: StoredItem | None) -> StoredItem:
+    if item is None:
+        raise UnknownItemError(f"expected the id of an item of {row.name!r}, got {item_id[:80]!r}")
+    return item
+
+
 def _repeated(items: Sequence[Item]) -> Iterator[Fault]:
     seen: set[str] = set()
     for place, item in enumerate(items):
@@ -263,7 +266,11 @@ def _agrees(wanted: NewCollection, there: CollectionSettings) -> bool:
         same = there.hasher is None and there.bits == wanted.bits
     else:
         same = there.hasher is not None and wanted.hasher in (there.hasher, there.hasher.partition("@")[0])
-    return same and wanted.index in (None, there.index) and wanted.keep_features in (None, there.keep_features)
+    if wanted.index is not None:
+        chosen = (wanted.index.lists, there.index.lists), (wanted.index.probes, there.index.probes)
+        same = same and wanted.index.kind == there.index.kind
+        same = same and all(asked in (None, given) for asked, given in chosen)
+    return same and wanted.keep_features in (None, there.keep_features)
 
 
 def _require_index(index: IndexSettings) -> None:
@@ -278,4 +285,7 @@ def _require_index(index: IndexSettings) -> None:
 
 def _told(settings: CollectionSettings) -> str:
     hasher = f"hasher {settings.hasher}" if settings.hasher else "no hasher"
-    return f"{settings.bits} bits, {hasher}, index {settings.index.kind} and keep_features {settings.keep_features}"
+    index = settings.index
+    chosen = [f"{name} {value}" for name, value in (("lists", index.lists), ("probes", index.probes)) if value]
+    kind = " ".join([index.kind, *([f"({', '.join(chosen)})"] if chosen else [])])
+    return f"{settings.bits} bits, {hasher}, index {kind} and keep_features {settings.keep_features}"

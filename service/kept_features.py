@@ -19,12 +19,16 @@ def pack(row: NDArray[np.float32], kind: KeepFeatures) -> bytes | None:
         most = np.finfo(np.float16).max
         return bytes(np.clip(row, -most, most).astype("<f2"))
     scale = np.float32(np.abs(row).max() / LARGEST_INT8) or np.float32(1)
-    return bytes(np.array(scale, "<f4")) + bytes(np.rint(row / scale).astype(np.int8))
+    # The smallest scales are so coarsely rounded themselves that the largest magnitude comes out beyond 127.
+    rounded = np.clip(np.rint(row / scale), -LARGEST_INT8, LARGEST_INT8)
+    return bytes(np.array(scale, "<f4")) + bytes(rounded.astype(np.int8))
 
 
 def unpack(packed: bytes, kind: KeepFeatures) -> NDArray[np.float32]:
     """The row (d,) float32 again, as far as it was kept."""
     if kind == "float16":
         return np.frombuffer(packed, "<f2").astype(np.float32)
-    scale = np.frombuffer(packed[:4], "<f4").astype(np.float32)
-    return np.frombuffer(packed[4:], np.int8).astype(np.float32) * scale
+    scale = np.frombuffer(packed[:4], "<f4").astype(np.float64)
+    most = np.finfo(np.float32).max
+    # A scale that was rounded up would take the largest float32 beyond it.
+    return np.clip(np.frombuffer(packed[4:], np.int8) * scale, -most, most).astype(np.float32)

@@ -67,7 +67,7 @@ class Matching:
             # One that is gone may have been replaced by one that is let through.
             if not complete or None in verdicts:
                 return None
-            found.append(each.take(chosen))
+            found.append(_nearest_of(each, chosen, limit))
         return found
 
     def _through(self, key: tuple[int, Condition]) -> tuple[Sequences, int]:
@@ -96,7 +96,15 @@ def _search(now: Snapshot, queries: Codes, limit: int, through: Sequences) -> li
         places = np.minimum(np.searchsorted(through, each.sequences), len(through) - 1)
         chosen = through[places] == each.sequences
         if np.count_nonzero(chosen) >= limit or len(each.sequences) == now.live:
-            found.append(each.take(chosen))
+            found.append(_nearest_of(each, chosen, limit))
         else:
             found += now.among(query[None], limit, through)
     return found
+
+
+def _nearest_of(candidates: Candidates, chosen: NDArray[np.bool_], limit: int) -> Candidates:
+    """The `limit` nearest of the candidates that are chosen, and all tied with the last."""
+    kept = candidates.take(chosen)
+    if len(kept.distances) <= limit:
+        return kept
+    return kept.take(slice(int(np.searchsorted(kept.distances, kept.distances[limit - 1], "right"))))

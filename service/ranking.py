@@ -22,9 +22,10 @@ Found = dict[int, tuple[int, StoredItem]]
 
 @dataclass(frozen=True)
 class Source:
-    """Where the items of a collection are found."""
+    """Where the items of a collection are found: `first` in the index as it is now; `snapshot` gives it anew."""
 
     row: CollectionRow
+    first: Snapshot
     snapshot: Callable[[], Snapshot]
     reader: Reader
     matching: Matching
@@ -33,20 +34,23 @@ class Source:
 def rank(source: Source, queries: Sequence[Coded], wanted: Wanted, without: Sequence[str | None]) -> list[list[Match]]:
     """The nearest items of each query, as wanted, but for the id that `without` names at its place."""
     codes = np.frombuffer(b"".join([query.code for query in queries]), np.uint8).reshape(len(queries), -1)
-    count = wanted.limit if wanted.rank == "hamming" else max(wanted.limit, rescoring.candidates(wanted))
-    count += any(each is not None for each in without)
-    for _ in range(ATTEMPTS):
-        before = source.snapshot()
+    most = wanted.limit if wanted.rank == "hamming" else max(wanted.limit, rescoring.candidates(wanted))
+    count = most + any(each is not None for each in without)
+    for attempt in range(ATTEMPTS):
+        before = source.snapshot() if attempt else source.first
         near = [_within(each, wanted.max_distance) for each in _candidates(source, before, codes, count, wanted)]
-        found = _fetch(source, near, count)
-        scores = _scores(source, queries, found, wanted)
-        # An item that was replaced or deleted between index and store is looked for again, at its new place.
-        if _still_there(source.snapshot(), before, near):
-            _require_whole(near, found, count)
-            return [
-                [match for match in _matches(items, score) if match.id != itself][: wanted.limit]
-                for items, score, itself in zip(found, scores, without, strict=True)
-            ]
+        first = [_first(each, count) for each in near]
+        found = _fetch(source, first, count)
+        others = [_others(items, itself, most) for items, itself in zip(found, without, strict=True)]
+        scores = _scores(source, queries, others, wanted)
+        # An item that was replaced or deleted between index and store is looked for again, at its new place. None was
+        # where the store gave all that was asked for, in one read, and chose nothing itself.
+        missing = sum(min(len(each.sequences), count) - len(items) for each, items in zip(near, found, strict=True))
+        settled = wanted.rank == "hamming" and not missing and not any(len(tied.sequences) for _, tied in first)
+        if settled or _still_there(source.snapshot(), before, near):
+            if missing:
+                raise DamagedStoreError(f"expected the rows of all items found, {missing} are gone: it is damaged")
+            return [_matches(items, score)[: wanted.limit] for items, score in zip(others, scores, strict=True)]
     raise StoreBusyError("expected the collection to rest for a moment, it changes faster than it can be read")
 
 
@@ -76,9 +80,8 @@ def _first(candidates: Candidates, count: int) -> tuple[Candidates, Candidates]:
     return Candidates(distances[:count], candidates.sequences[places], candidates.order[places]), NOTHING
 
 
-def _fetch(source: Source, near: Sequence[Candidates], count: int) -> list[Found]:
+def _fetch(source: Source, first: Sequence[tuple[Candidates, Candidates]], count: int) -> list[Found]:
     """The `count` first items of each by (distance, id); those that are gone are left out."""
-    first = [_first(each, count) for each in near]
     tied = [
         source.reader.first_by_id(source.row.number, last.sequences.tolist(), count - len(sure.sequences))
         if len(last.sequences)
@@ -92,6 +95,16 @@ def _fetch(source: Source, near: Sequence[Candidates], count: int) -> list[Found
 def _found(candidates: Candidates, items: Mapping[int, StoredItem]) -> Found:
     pairs = zip(candidates.distances.tolist(), candidates.sequences.tolist(), strict=True)
     return {sequence: (distance, items[sequence]) for distance, sequence in pairs if sequence in items}
+
+
+def _others(found: Found, itself: str | None, most: int) -> Found:
+    """The `most` first by (distance, id) but for the query's own item, whatever else is asked for beside it."""
+    if itself is None and len(found) <= most:
+        return found
+    kept = {sequence: pair for sequence, pair in found.items() if pair[1].id != itself}
+    if len(kept) <= most:
+        return kept
+    return dict(sorted(kept.items(), key=lambda entry: (entry[1][0], entry[1][1].id))[:most])
 
 
 def _scores(
@@ -116,12 +129,6 @@ def _still_there(after: Snapshot, before: Snapshot, near: Sequence[Candidates]) 
         return True
     sequences = np.unique(np.concatenate([each.sequences for each in near]))
     return len(after.rows(sequences)) == len(sequences)
-
-
-def _require_whole(near: Sequence[Candidates], found: Sequence[Found], count: int) -> None:
-    missing = sum(min(len(each.sequences), count) - len(items) for each, items in zip(near, found, strict=True))
-    if missing:
-        raise DamagedStoreError(f"expected the rows of all items that were found, {missing} are gone: it is damaged")
 
 
 def _matches(found: Found, scores: Mapping[int, float] | None) -> list[Match]:

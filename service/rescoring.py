@@ -8,7 +8,7 @@ from models.codes import unpack
 from models.errors import InvalidInputError
 from service import kept_features
 from service.coding import Coded
-from service.items import Rank, Wanted
+from service.items import Query, Rank, Wanted
 from service.store.schema import CollectionRow, KeepFeatures
 
 # Of asymmetric order and of rescoring: how many of the nearest were found worth ranking anew.
@@ -20,14 +20,15 @@ def candidates(wanted: Wanted) -> int:
     return wanted.candidates or CANDIDATES[wanted.rank]
 
 
-def require(row: CollectionRow, queries: Sequence[Coded], rank: Rank) -> None:
-    """Raise InvalidInputError where the collection or a query lacks what the order takes."""
+def require(row: CollectionRow, queries: Sequence[Query], coded: Sequence[Coded], rank: Rank) -> None:
+    """Raise InvalidInputError where the collection or a query, given with its code, lacks what the order takes."""
     if rank == "rescored" and row.settings.keep_features == "none":
         raise InvalidInputError("rank: expected a collection that keeps features, got rescored for one that does not")
-    for place, query in enumerate(queries):
-        if rank != "hamming" and query.logits is None:
+    for place, (query, code) in enumerate(zip(queries, coded, strict=True)):
+        if rank != "hamming" and code.logits is None:
+            came = "an id where they are not" if query.kind == "id" else "a code"
             raise InvalidInputError(
-                f"rank: expected documents for {rank}, or ids where features are kept, got a code as query {place}"
+                f"rank: expected documents for {rank}, or ids where features are kept, got {came} as query {place}"
             )
 
 
@@ -40,7 +41,9 @@ def asymmetric(query: Coded, codes: Mapping[int, bytes]) -> dict[int, float]:
     if not codes:
         return {}
     bits = unpack(np.frombuffer(b"".join(codes.values()), np.uint8).reshape(len(codes), -1)).astype(bool)
-    found = (bits != (query.logits > 0)) @ np.abs(query.logits)
+    magnitudes = np.nan_to_num(np.abs(query.logits)).astype(np.float64)
+    # Not a matrix product: BLAS adds up some rows in another order than others, so equal codes would not tie.
+    found = np.where(bits != (query.logits > 0), magnitudes, 0).sum(axis=1)
     return dict(zip(codes, found.tolist(), strict=True))
 
 
@@ -50,4 +53,6 @@ def rescored(query: Coded, kept: Mapping[int, bytes], keep: KeepFeatures) -> dic
     if not kept:
         return {}
     rows = np.stack([kept_features.unpack(packed, keep) for packed in kept.values()])
-    return dict(zip(kept, np.linalg.norm(rows - query.features, axis=1).tolist(), strict=True))
+    # In float64, as the square of a large float32 is none.
+    apart = rows - query.features.astype(np.float64)
+    return dict(zip(kept, np.sqrt(np.square(apart).sum(axis=1)).tolist(), strict=True))

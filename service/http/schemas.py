@@ -77,9 +77,9 @@ class Strict(BaseModel):
 class Document(Strict):
     """Exactly one of its kinds."""
 
-    text: str | None = None
+    text: str | None = Field(None, description="for a hasher of texts")
     image: Image | None = Field(None, description="PNG, JPEG, WebP, GIF, BMP or TIFF, as base64")
-    vector: Vector | None = None
+    vector: Vector | None = Field(None, description="finite numbers, as many as the hasher takes")
     code: str | None = Field(None, description="hex: byte i of the packed code is digits 2i and 2i + 1")
 
     @model_validator(mode="after")
@@ -110,7 +110,7 @@ class Item(Document):
         json_schema_extra={"examples": [{"id": "a1", "text": "red running shoes", "payload": {"price": 30}}]}
     )
     id: Id
-    payload: GivenPayload | None = None
+    payload: GivenPayload | None = Field(None, description="comes back with matches, and is what a filter looks at")
 
     def item(self) -> items.Item:
         """The service's own item."""
@@ -121,7 +121,7 @@ class Item(Document):
 class Query(Document):
     """A document, or the id of an item of the collection."""
 
-    id: Id | None = None
+    id: Id | None = Field(None, description="of an item of the collection, which does not find itself")
 
     @classmethod
     def kinds(cls) -> tuple[str, ...]:
@@ -140,8 +140,10 @@ class EncodeRequest(Strict):
         json_schema_extra={"examples": [{"hasher": "pydocs", "inputs": [{"text": "sort a list"}], "format": "hex"}]}
     )
     hasher: str = Field(description="`name@version`, or `name` for its newest version")
-    inputs: list[Document]
-    format: Literal["hex", "base64", "bits"] = "hex"
+    inputs: list[Document] = Field(description="documents of the hasher's modality")
+    format: Literal["hex", "base64", "bits"] = Field(
+        "hex", description="of the codes: byte i is hex digits 2i and 2i + 1; bits are text of 0 and 1, bit 0 first"
+    )
     logits: bool = Field(False, description="give the encoder's float32 output, too")
 
 
@@ -170,7 +172,7 @@ class CollectionChange(Strict):
     """What of a collection may change."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"index": {"kind": "ivf"}}]})
-    index: IndexSettings
+    index: IndexSettings = Field(description="in place of how it is searched now")
 
 
 class CollectionSettings(Strict):
@@ -218,7 +220,7 @@ class CollectionsReply(BaseModel):
 class IndexRequest(Strict):
     """Items to upsert: all of them, or none where one cannot be used."""
 
-    items: list[Item]
+    items: list[Item] = Field(description="each id once")
 
 
 class Rejected(BaseModel):
@@ -249,7 +251,7 @@ class DeleteRequest(Strict):
     """Items to delete; ids that no item has are passed over."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"ids": ["a1", "a2"]}]})
-    ids: list[str]
+    ids: list[str] = Field(description="each deleted where it is there")
 
 
 class DeleteReply(BaseModel):
@@ -266,18 +268,25 @@ class SearchRequest(Strict):
             "examples": [{"query": {"text": "sort a list"}, "limit": 5}, {"queries": [{"id": "a1"}, {"id": "a2"}]}]
         }
     )
-    query: Query | None = None
-    queries: list[Query] | None = None
+    query: Query | None = Field(None, description="a document, a code or the id of an item")
+    queries: list[Query] | None = Field(None, description="in place of `query`: a list of results for each, in order")
     limit: int | None = Field(None, ge=1, description="default 10; with `max_distance`, the largest that is allowed")
     max_distance: int | None = Field(None, ge=0, description="inclusive")
     filter: dict[str, Any] | None = Field(
         None,
-        description="conditions on the payload, always exact",
+        description="conditions on the payload, all of which have to hold; always exact. A field, named by its path "
+        "(`author.name`), is given a value to equal, or operators: `eq`, `in`, `gt`, `gte`, `lt`, `lte`, `exists`. "
+        "`and` and `or` take a list of filters, `not` takes one. A list matches where one of its elements does",
         examples=[{"price": {"lte": 40}}],
     )
-    rank: Literal["hamming", "asymmetric", "rescored"] = "hamming"
+    rank: Literal["hamming", "asymmetric", "rescored"] = Field(
+        "hamming",
+        description="what orders the nearest: their Hamming distance, the query's logits, or the features kept of them",
+    )
     candidates: int | None = Field(
-        None, ge=1, description="how many of the nearest are ranked anew; default: 100 asymmetric, 1000 rescored"
+        None,
+        ge=1,
+        description="how many of the nearest are ranked anew, `limit` at least; default: 100 asymmetric, 1000 rescored",
     )
     exact: bool = Field(False, description="pass by an IVF index")
 

@@ -32,9 +32,10 @@ async def stats(collection: str, state: ServiceState) -> Response:
 
 
 def _index(held: IndexState) -> dict[str, object]:
-    ready = "building" if held.building and held.ivf is None else "exact"
     if held.ivf is None:
-        return {"kind": held.settings.kind, "state": ready}
+        # What is built may be wanted no more.
+        building = held.building and held.settings.kind == "ivf"
+        return {"kind": held.settings.kind, "state": "building" if building else "exact"}
     return {
         "kind": held.settings.kind,
         "state": "ready",

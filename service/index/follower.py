@@ -25,11 +25,12 @@ class Follower:
         self._version: int | None = None
         self._position = Position()
 
-    def collection(self, name: str) -> CollectionRow | None:
-        """The collection of that name, or None, as of the last commit before this call."""
+    def look(self, name: str) -> tuple[CollectionRow, Snapshot] | None:
+        """The collection of that name with its index, or None, as of the last commit before this call."""
         with self._lock:
             self._follow()
-            return self._rows.get(name)
+            row = self._rows.get(name)
+            return None if row is None else (row, self._indexes[row.number].snapshot())
 
     def snapshot(self, row: CollectionRow) -> Snapshot:
         """The collection's index with every write in it that was committed, by any process, before this call."""

@@ -101,7 +101,8 @@ def _measured(ivf: Ivf, codes: Codes, sequences: NDArray[np.int64], probes: int 
     # Each finds itself, too, which says nothing.
     true_distances, _ = faiss.knn_hamming(queries, codes, min(RECALL_AT + 1, len(codes)))
     tenth = true_distances[:, -1]
-    tried = [probes] if probes else [2**power for power in range(int(np.log2(ivf.lists)) + 1)]
+    # Powers of two, and in the end all lists.
+    tried = [probes] if probes else [*(2**power for power in range((ivf.lists - 1).bit_length())), ivf.lists]
     recall = 0.0
     for number in tried:
         ivf.index.nprobe = min(number, ivf.lists)

@@ -162,19 +162,21 @@ class Snapshot:
         """What the IVF index finds, together with an exact search of the rows that came after it was built."""
         known = self.columns.sequences[: self.size]
         later = self._exact(queries, wanted, int(np.searchsorted(known, ivf.last, "right")))
+        asked = 2 * wanted + SLACK
         found = []
-        for query, old, new in zip(queries, ivf.nearest(queries, 2 * wanted + SLACK), later, strict=True):
+        for query, old, new in zip(queries, ivf.nearest(queries, asked), later, strict=True):
             rows = np.minimum(np.searchsorted(known, old[1]), self.size - 1)
             alive = known[rows] == old[1]
             if self.removed:
                 alive &= self.columns.died[rows] > self.epoch
             held = self._at(old[0][alive], rows[alive])
             distances = np.concatenate([held.distances, new.distances])
-            if len(distances) < wanted:
+            order = np.argsort(distances, kind="stable")
+            last = distances[order[wanted - 1]] if len(order) >= wanted else None
+            # Most of the nearest may have been removed lately: what lives lies beyond what was asked for.
+            if last is None or (len(old[0]) == asked and old[0][-1] < last):
                 found += self._exact(query[None], wanted, 0)
                 continue
-            order = np.argsort(distances, kind="stable")
-            last = distances[order[wanted - 1]]
             order = order[: int(np.searchsorted(distances[order], last, "right"))]
             sequences = np.concatenate([held.sequences, new.sequences])
             places = np.concatenate([held.order, new.order])

@@ -1,6 +1,7 @@
 """How a connection to the database is opened, and what is checked of it as a whole."""
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -9,6 +10,7 @@ from service.store.errors import SQLITE_ERRORS, DamagedStoreError, UnusableStore
 from service.store.schema import APPLICATION_ID, FORMAT, TABLES
 
 BUSY_TIMEOUT_SECONDS = 30.0
+BUSY_POLL_SECONDS = 0.005
 FEW_KILOBYTES, MANY_KILOBYTES = 256, 4096
 
 
@@ -17,7 +19,7 @@ def create(path: Path) -> sqlite3.Connection:
     try:
         connection = _open(path, "rwc")
         if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
-            connection.execute("PRAGMA journal_mode=WAL")
+            _keep_wal(connection)
         with transaction(connection):
             if not connection.execute("SELECT 1 FROM sqlite_schema").fetchone():
                 _make_tables(connection)
@@ -102,6 +104,19 @@ def _open(path: Path, mode: str) -> sqlite3.Connection:
     )
     connection.execute("PRAGMA synchronous=FULL")
     return connection
+
+
+def _keep_wal(connection: sqlite3.Connection) -> None:
+    # Others may be making the same database at this moment, and here SQLite does not wait for them.
+    deadline = time.monotonic() + BUSY_TIMEOUT_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+        time.sleep(BUSY_POLL_SECONDS)
 
 
 def _make_tables(connection: sqlite3.Connection) -> None:

@@ -83,26 +83,20 @@ class Reader:
             return _collections(connection)
 
     def item(self, collection: int, item_id: str) -> StoredItem | None:
-        """The item of that id, or None."""
-        found = self._item(collection, item_id)
+        """The item of that id without its features, or None."""
+        with self._reading() as connection:
+            found = _item(connection, collection, item_id)
         return found[1] if found else None
 
-    def item_features(self, collection: int, item_id: str) -> bytes | None:
-        """The features kept of the item of that id, or None."""
-        found = self._item(collection, item_id)
-        return self.features([found[0]]).get(found[0]) if found else None
-
-    def _item(self, collection: int, item_id: str) -> tuple[int, StoredItem] | None:
-        with self._reading() as connection:
-            row = connection.execute(
-                f"SELECT {ITEM_COLUMNS} FROM items WHERE collection = ? AND id = ?", (collection, item_id)
-            ).fetchone()
-        if row is None:
-            return None
-        sequence, _, item = stored_item(row)
-        if item.id != item_id:
-            raise DamagedStoreError(f"expected item {item_id!r} by its id, found {item.id!r}: the database is damaged")
-        return sequence, item
+    def whole_item(self, collection: int, item_id: str) -> StoredItem | None:
+        """The item of that id with the features kept of it, both of one moment, or None."""
+        with self._reading() as connection, transaction(connection, "DEFERRED"):
+            found = _item(connection, collection, item_id)
+            if found is None:
+                return None
+            sequence, item = found
+            kept = _features(connection, [sequence])
+        return item._replace(features=kept.get(sequence))
 
     def by_sequence(self, sequences: Iterable[int]) -> dict[int, StoredItem]:
         """Items by their sequence numbers; those removed since are left out."""
@@ -114,11 +108,7 @@ class Reader:
     def features(self, sequences: Iterable[int]) -> dict[int, bytes]:
         """Kept features by their items' sequence numbers; those removed since are left out."""
         with self._reading() as connection:
-            rows = connection.execute(
-                "SELECT sequence, features, checksum FROM features WHERE sequence IN (SELECT value FROM json_each(?))",
-                (_listed(sequences),),
-            ).fetchall()
-        return dict(map(verified_features, rows))
+            return _features(connection, sequences)
 
     def first_by_id(self, collection: int, sequences: Sequence[int], count: int) -> dict[int, StoredItem]:
         """The `count` first, by id (in code point order), of the items with these sequence numbers, by these."""
@@ -139,13 +129,16 @@ class Reader:
             return np.fromiter((sequence for (sequence,) in rows), np.int64)
 
     def matching(self, collection: int, condition: Condition, after: int) -> tuple[list[int], int]:
-        """Sequence numbers above `after`, ascending, of the items that a filter lets through; and the highest there is.
+        """Sequence numbers above `after`, ascending, of the items that a filter lets through; and the highest given.
 
         Both of one moment.
         """
         expression, parameters = compile_filter(condition)
         with self._reading() as connection, transaction(connection, "DEFERRED"):
-            (highest,) = connection.execute("SELECT coalesce(max(sequence), 0) FROM items").fetchone()
+            # Not the highest that is there: an index may still hold the row of a higher one, marked as removed.
+            (highest,) = connection.execute(
+                "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'items'"
+            ).fetchone()
             # The plus keeps SQLite from walking the collection's ids, new or old, instead of the new rows alone.
             rows = connection.execute(
                 "SELECT sequence FROM items"
@@ -194,6 +187,26 @@ class Reader:
     def _reading(self) -> Iterator[Connection]:
         with self._lock, translated(self._path):
             yield self._connection
+
+
+def _item(connection: Connection, collection: int, item_id: str) -> tuple[int, StoredItem] | None:
+    row = connection.execute(
+        f"SELECT {ITEM_COLUMNS} FROM items WHERE collection = ? AND id = ?", (collection, item_id)
+    ).fetchone()
+    if row is None:
+        return None
+    sequence, _, item = stored_item(row)
+    if item.id != item_id:
+        raise DamagedStoreError(f"expected item {item_id!r} by its id, found {item.id!r}: the database is damaged")
+    return sequence, item
+
+
+def _features(connection: Connection, sequences: Iterable[int]) -> dict[int, bytes]:
+    rows = connection.execute(
+        "SELECT sequence, features, checksum FROM features WHERE sequence IN (SELECT value FROM json_each(?))",
+        (_listed(sequences),),
+    ).fetchall()
+    return dict(map(verified_features, rows))
 
 
 def _listed(sequences: Iterable[int]) -> str:

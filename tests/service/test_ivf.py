@@ -70,6 +70,15 @@ def test_fewer_probes_find_less_and_the_recall_says_so(centres: Codes) -> None:
     assert recalls[2] == 1
 
 
+@pytest.mark.parametrize("lists", [1, 2, 3, 15, 31])
+def test_where_nothing_less_reaches_the_recall_all_lists_are_probed(lists: int) -> None:
+    # Without clusters the neighbours are anywhere.
+    codes = np.random.default_rng(6).integers(0, 256, (1500, BITS // 8), dtype=np.uint8)
+    built = made(codes, IndexSettings("ivf", lists)).state().ivf
+    assert built is not None
+    assert (built.lists, built.probes, built.recall) == (lists, lists, 1)
+
+
 def test_with_every_list_probed_it_is_brute_force_also_for_what_came_and_went_since(centres: Codes) -> None:
     rng = np.random.default_rng(2)
     codes = clustered(rng, 3000, centres)
@@ -141,3 +150,17 @@ def test_settings_can_be_changed_to_and_fro(centres: Codes) -> None:
     index.configure(IndexSettings())
     assert index.snapshot().ivf is None
     assert not index.wants_upkeep()
+
+
+def test_what_lies_beyond_many_removed_is_found_though_farther_ones_came_since() -> None:
+    rng = np.random.default_rng(4)
+    query = np.zeros(BITS // 8, np.uint8)
+    duplicates, near = np.tile(query, (200, 1)), np.tile(np.uint8([7, *[0] * 7]), (20, 1))
+    codes = np.concatenate([rng.integers(0, 256, (10_000, BITS // 8), np.uint8), duplicates, near])
+    index = made(codes, IndexSettings("ivf"))
+    index.remove(np.arange(10_001, 10_201))
+    index.append(np.arange(20_000, 20_050), rng.integers(0, 256, (50, BITS // 8), np.uint8))
+    snapshot = index.snapshot()
+    assert snapshot.ivf is not None
+    (found,) = snapshot.nearest(query[None], 10)
+    assert pairs(found)[:10] == [(3, sequence) for sequence in range(10_201, 10_211)]

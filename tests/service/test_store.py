@@ -3,6 +3,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -139,6 +140,20 @@ def test_a_database_behind_its_mark_is_refused_and_one_without_a_mark_is_not(tmp
     Writer(path).close()
 
 
+def test_a_database_that_another_process_is_making_at_this_moment_is_waited_for(tmp_path: Path) -> None:
+    database = tmp_path / "hammingway.sqlite"
+    with closing(sqlite3.connect(database, isolation_level=None, check_same_thread=False)) as other:
+        # Not WAL yet, and locked for its first write.
+        other.execute("BEGIN IMMEDIATE")
+        done = threading.Timer(0.2, other.execute, ["ROLLBACK"])
+        done.start()
+        try:
+            with closing(Writer(database)) as writer:
+                assert writer.create_collection("shoes", CollectionSettings(8)) is not None
+        finally:
+            done.join()
+
+
 @pytest.mark.parametrize(
     ("statement", "error"),
     [
@@ -169,10 +184,10 @@ def test_features_come_and_go_with_their_items(store: Writer, reader: Reader, tm
     assert row is not None
     store.upsert(row.number, [StoredItem("a", b"\x01", None, b"first"), StoredItem("b", b"\x02", None, b"other")])
     store.upsert(row.number, [StoredItem("a", b"\x01", None, b"second")])
-    assert reader.item_features(row.number, "a") == b"second"
-    assert reader.item_features(row.number, "b") == b"other"
+    assert reader.whole_item(row.number, "a") == StoredItem("a", b"\x01", None, b"second")
+    assert reader.whole_item(row.number, "b") == StoredItem("b", b"\x02", None, b"other")
     store.delete(row.number, ["b"])
-    assert reader.item_features(row.number, "b") is None
+    assert reader.whole_item(row.number, "b") is None
     store.delete_collection(row.number)
     with closing(sqlite3.connect(tmp_path / "hammingway.sqlite")) as connection:
         assert connection.execute("SELECT count(*) FROM features").fetchone() == (0,)

@@ -54,3 +54,20 @@ def test_a_collection_whose_hasher_is_gone_answers_503_for_documents_and_serves_
             reply = client.post("/v1/collections/c/search", json={"query": query})
             assert reply.status_code == 200
             assert reply.json()["results"]
+
+
+def test_made_again_with_the_same_features_to_keep_is_no_conflict_and_with_others_it_is(client: httpx.Client) -> None:
+    for keep, others in (("float16", ("none", "int8")), ("none", ("float16", "int8"))):
+        path = f"/v1/collections/keeps-{keep}"
+        made = client.put(path, json={"hasher": "vectors", "keep_features": keep})
+        assert made.status_code == 201
+        assert made.json()["keep_features"] == keep
+        for same in ({"hasher": "vectors"}, {"hasher": "vectors@1", "keep_features": keep}):
+            again = client.put(path, json=same)
+            assert again.status_code == 200
+            assert again.json() == made.json()
+        for other in others:
+            reply = client.put(path, json={"hasher": "vectors", "keep_features": other})
+            assert reply.status_code == 409
+            told = f"already with 64 bits, hasher vectors@1, index flat and keep_features {keep}"
+            assert reply.json()["detail"].endswith(told)

@@ -1,0 +1,47 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from service.collections import Collections, NewCollection
+from service.filters import parse_filter
+from service.hashers import Hashers
+from service.items import Item, Match, Query, Wanted
+from service.opening import opened
+
+DEAREST = Wanted(2, filter=parse_filter({"price": {"gte": 90}}))
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Collections]:
+    """A collection `shop` of 100 items, the dearest of which are not among the nearest to 0."""
+    with opened(tmp_path / "store.db", Hashers(tmp_path)) as parts:
+        parts.collections.create("shop", NewCollection(bits=8))
+        parts.collections.upsert("shop", [item(number) for number in range(100)])
+        yield parts.collections
+
+
+def item(number: int) -> Item:
+    return Item(f"i{number:03}", "code", f"{number:02x}", b'{"price":%d}' % number)
+
+
+def found(collections: Collections, code: str) -> list[list[Match]]:
+    return collections.search("shop", [Query("code", code)], DEAREST).results
+
+
+def match(number: int, distance: int) -> Match:
+    return Match(f"i{number:03}", distance, b'{"price":%d}' % number)
+
+
+@pytest.mark.parametrize("asked_before", [True, False])
+def test_the_item_that_came_last_may_be_deleted(shop: Collections, asked_before: bool) -> None:
+    if asked_before:
+        assert found(shop, "00") == [[match(96, 2), match(97, 3)]]
+    else:
+        # The index has its row.
+        assert shop.get("shop").count == 100
+    for gone, nearest in ((99, [match(96, 2), match(97, 3)]), (96, [match(97, 3), match(98, 3)])):
+        assert shop.delete_items("shop", [f"i{gone:03}"]) == 1
+        assert found(shop, "00") == [nearest]
+    shop.upsert("shop", [item(96)])
+    assert found(shop, "00") == [[match(96, 2), match(97, 3)]]
