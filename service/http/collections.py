@@ -10,13 +10,8 @@ from pydantic import AfterValidator
 from service.collections import Description
 from service.http.body import parse, read, takes
 from service.http.reply import reply
-from service.http.schemas import (
-    CollectionChange,
-    CollectionReply,
-    CollectionSettings,
-    CollectionsReply,
-    collection_name,
-)
+from service.http.schemas.collections import CollectionChange, CollectionReply, CollectionSettings, CollectionsReply
+from service.http.schemas.fields import collection_name
 from service.http.state import ServiceState
 
 router = APIRouter(prefix="/v1/collections", tags=["collections"])

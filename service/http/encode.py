@@ -9,7 +9,7 @@ from models.codes import Codes, pack, to_hex, unpack
 from service.coding import logits
 from service.http.body import parse, read, takes
 from service.http.reply import reply
-from service.http.schemas import EncodeReply, EncodeRequest
+from service.http.schemas.encode import EncodeReply, EncodeRequest
 from service.http.state import ServiceState
 
 router = APIRouter(prefix="/v1", tags=["hashers"])

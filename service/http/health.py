@@ -4,7 +4,7 @@ from fastapi import APIRouter
 from fastapi.responses import Response
 
 from service.http.reply import reply
-from service.http.schemas import StatusReply
+from service.http.schemas.health import StatusReply
 from service.http.state import AnyState
 
 router = APIRouter(tags=["health"])

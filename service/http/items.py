@@ -9,7 +9,7 @@ from service.errors import Fault, FaultsError
 from service.http import ndjson
 from service.http.body import parse, read, takes
 from service.http.reply import fragment, reply
-from service.http.schemas import DeleteReply, DeleteRequest, IndexReply, IndexRequest, ItemReply
+from service.http.schemas.items import DeleteReply, DeleteRequest, IndexReply, IndexRequest, ItemReply
 from service.http.state import ServiceState, State
 
 router = APIRouter(prefix="/v1/collections/{collection}", tags=["items"])

@@ -8,7 +8,7 @@ from fastapi.responses import Response
 from models.errors import HammingwayError
 from service.hashers import Hashers
 from service.http.reply import reply
-from service.http.schemas import HashersReply
+from service.http.schemas.hashers import HashersReply
 from service.http.state import ServiceState
 
 router = APIRouter(prefix="/v1/models", tags=["hashers"])

@@ -11,7 +11,7 @@ from service.collections import Collections
 from service.errors import Fault, TooLargeError
 from service.http.body import parse_json
 from service.http.problems import describe
-from service.http.schemas import Item
+from service.http.schemas.documents import Item
 
 MEDIA_TYPES = ("application/x-ndjson", "application/ndjson", "application/jsonl", "application/jsonlines")
 BATCH_LINES = 1000

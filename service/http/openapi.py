@@ -6,14 +6,10 @@ from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
 
 from service.http.problems import MEDIA_TYPE, Problem
-from service.http.schemas import (
-    CollectionChange,
-    CollectionSettings,
-    DeleteRequest,
-    EncodeRequest,
-    IndexRequest,
-    SearchRequest,
-)
+from service.http.schemas.collections import CollectionChange, CollectionSettings
+from service.http.schemas.encode import EncodeRequest
+from service.http.schemas.items import DeleteRequest, IndexRequest
+from service.http.schemas.search import SearchRequest
 
 REQUESTS = (CollectionChange, CollectionSettings, DeleteRequest, EncodeRequest, IndexRequest, SearchRequest)
 

@@ -4,7 +4,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from service.http.body import read, takes
-from service.http.schemas import SearchReply, SearchRequest
+from service.http.schemas.search import SearchReply, SearchRequest
 from service.http.searches import Asked
 from service.http.state import ServiceState
 

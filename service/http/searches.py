@@ -14,7 +14,7 @@ from service.combining import Combining
 from service.filters import parse_filter
 from service.http.body import parse
 from service.http.reply import fragment, reply
-from service.http.schemas import SearchRequest
+from service.http.schemas.search import SearchRequest
 from service.items import Match, Query, Wanted
 from service.pool import Pool
 from service.settings import Settings

@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from fastapi.responses import Response
 
 from service.http.reply import reply
-from service.http.schemas import SnapshotReply
+from service.http.schemas.snapshots import SnapshotReply
 from service.http.state import ServiceState
 from service.store.snapshots import take
 

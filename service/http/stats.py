@@ -4,7 +4,7 @@ from fastapi import APIRouter
 from fastapi.responses import Response
 
 from service.http.reply import reply
-from service.http.schemas import StatsReply
+from service.http.schemas.stats import StatsReply
 from service.http.state import ServiceState
 from service.index.collection import IndexState
 

@@ -1,0 +1,70 @@
+"""Collections as they are asked for and as they are."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from service.collections import NewCollection
+from service.http.schemas.fields import Strict
+from service.store import schema
+
+
+class IndexSettings(Strict):
+    """How a collection is searched."""
+
+    kind: Literal["flat", "ivf"] = Field(description="exact, or FAISS's binary IVF: quicker, and may miss some")
+    lists: int | None = Field(None, description="of IVF; default: about the square root of the number of items")
+    probes: int | None = Field(None, description="lists that a search looks into; default: by measured recall")
+
+    def settings(self) -> schema.IndexSettings:
+        """The service's own settings."""
+        return schema.IndexSettings(self.kind, self.lists, self.probes)
+
+
+class CollectionChange(Strict):
+    """What of a collection may change."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"index": {"kind": "ivf"}}]})
+    index: IndexSettings = Field(description="in place of how it is searched now")
+
+
+class CollectionSettings(Strict):
+    """A hasher, or a code length where items bring their own codes."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"hasher": "pydocs"}, {"bits": 128, "index": {"kind": "ivf"}}]}
+    )
+    hasher: str | None = Field(None, description="`name@version`, or `name` for its newest version")
+    bits: int | None = Field(None, description="a multiple of 8")
+    index: IndexSettings | None = Field(None, description="default: flat, which is exact")
+    keep_features: Literal["none", "float16", "int8"] | None = Field(
+        None, description="keep the features of items, for `rank` rescored; default: none"
+    )
+
+    @model_validator(mode="after")
+    def _one(self) -> "CollectionSettings":
+        if (self.hasher is None) == (self.bits is None):
+            raise ValueError("expected either a hasher or bits")
+        return self
+
+    def settings(self) -> NewCollection:
+        """What the service is asked for."""
+        index = None if self.index is None else self.index.settings()
+        return NewCollection(self.hasher, self.bits, index, self.keep_features)
+
+
+class CollectionReply(BaseModel):
+    """A collection as it is."""
+
+    name: str = Field(examples=["pydocs"])
+    bits: int = Field(examples=[64])
+    hasher: str | None = Field(examples=["pydocs@1"], description="null where items bring their own codes")
+    count: int = Field(examples=[5721])
+    index: IndexSettings = Field(examples=[{"kind": "flat"}])
+    keep_features: Literal["none", "float16", "int8"] = Field(examples=["none"])
+
+
+class CollectionsReply(BaseModel):
+    """All collections, by name."""
+
+    collections: list[CollectionReply]

@@ -1,0 +1,68 @@
+"""Documents, and what has one: items and queries."""
+
+from pydantic import ConfigDict, Field, model_validator
+
+from models.features import Document as AnyDocument
+from service import items
+from service.http.schemas.fields import GivenPayload, Id, Image, Strict, Vector
+
+KINDS: tuple[items.Kind, ...] = ("text", "image", "vector", "code")
+
+
+class Document(Strict):
+    """Exactly one of its kinds."""
+
+    text: str | None = Field(None, description="for a hasher of texts")
+    image: Image | None = Field(None, description="PNG, JPEG, WebP, GIF, BMP or TIFF, as base64")
+    vector: Vector | None = Field(None, description="finite numbers, as many as the hasher takes")
+    code: str | None = Field(None, description="hex: byte i of the packed code is digits 2i and 2i + 1")
+
+    @model_validator(mode="after")
+    def _one(self) -> "Document":
+        given = [kind for kind in self.kinds() if getattr(self, kind) is not None]
+        if len(given) != 1:
+            came = " and ".join(given) or "none of them"
+            raise ValueError(f"expected exactly one of {', '.join(self.kinds())}, got {came}")
+        return self
+
+    @classmethod
+    def kinds(cls) -> tuple[str, ...]:
+        """What a document may be."""
+        return KINDS
+
+    def document(self) -> tuple[items.Kind, AnyDocument]:
+        """The one kind that was given, with its document."""
+        for kind in KINDS:
+            if (value := getattr(self, kind)) is not None:
+                return kind, value
+        raise AssertionError("validated to have one")
+
+
+class Item(Document):
+    """What is indexed: an id, a document, and a payload that comes back with matches."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"id": "a1", "text": "red running shoes", "payload": {"price": 30}}]}
+    )
+    id: Id
+    payload: GivenPayload | None = Field(None, description="comes back with matches, and is what a filter looks at")
+
+    def item(self) -> items.Item:
+        """The service's own item."""
+        kind, document = self.document()
+        return items.Item(self.id, kind, document, self.payload)
+
+
+class Query(Document):
+    """A document, or the id of an item of the collection."""
+
+    id: Id | None = Field(None, description="of an item of the collection, which does not find itself")
+
+    @classmethod
+    def kinds(cls) -> tuple[str, ...]:
+        """A query may be an id, too."""
+        return (*KINDS, "id")
+
+    def query(self) -> items.Query:
+        """The service's own query."""
+        return items.Query("id", self.id) if self.id is not None else items.Query(*self.document())

@@ -1,0 +1,61 @@
+"""Fields that several shapes have: ids, names, images, vectors, payloads, each checked where it comes in."""
+
+import binascii
+from typing import Annotated, Any
+
+import orjson
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+from models.versions import NAME
+
+LONGEST_ID_BYTES = 512
+
+
+def _from_base64(value: Any) -> bytes:
+    if not isinstance(value, str):
+        raise ValueError(f"expected an image as base64, got {type(value).__name__}")
+    try:
+        return binascii.a2b_base64(value, strict_mode=True)
+    except (binascii.Error, ValueError) as error:
+        raise ValueError(f"expected an image as base64, got {len(value)} characters that are not: {error}") from None
+
+
+def _id(value: str) -> str:
+    length = len(value.encode())
+    if not 1 <= length <= LONGEST_ID_BYTES:
+        raise ValueError(f"expected an id of 1 to {LONGEST_ID_BYTES} bytes, got {length}")
+    # Clients take dots for a way upwards: `DELETE .../items/..` would delete the collection.
+    if value in (".", "..") or any(ord(character) < 32 or character == "\x7f" for character in value):
+        raise ValueError(f"expected an id that is neither . nor .. and has no control characters, got {value[:80]!r}")
+    return value
+
+
+def _to_json(value: Any) -> bytes:
+    if not isinstance(value, dict):
+        raise ValueError(f"expected a JSON object, got {type(value).__name__}")
+    try:
+        return orjson.dumps(value)
+    except orjson.JSONEncodeError as error:
+        raise ValueError(f"expected a payload that is not nested that deeply: {error}") from None
+
+
+def collection_name(value: str) -> str:
+    """A name that may be given to a collection."""
+    if not NAME.fullmatch(value):
+        raise ValueError(f"expected small letters, digits, - and _ (at most 64), got {value[:80]!r}")
+    return value
+
+
+Id = Annotated[str, AfterValidator(_id), Field(min_length=1, examples=["a1"])]
+Image = Annotated[bytes, BeforeValidator(_from_base64), WithJsonSchema({"type": "string", "format": "base64"})]
+# A vector of a million wrong numbers is wrong at the first.
+Vector = Annotated[list[float], Field(fail_fast=True)]
+Payload = Annotated[dict[str, Any], Field(examples=[{"price": 30}])]
+
+GivenPayload = Annotated[bytes, BeforeValidator(_to_json), WithJsonSchema({"type": "object"})]
+
+
+class Strict(BaseModel):
+    """A part of a request: nothing unknown, nothing converted."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)

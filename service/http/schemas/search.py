@@ -1,0 +1,62 @@
+"""Searches and what they find."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from service.http.schemas.documents import Query
+from service.http.schemas.fields import Payload, Strict
+
+
+class SearchRequest(Strict):
+    """One query, or many of the same collection."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"query": {"text": "sort a list"}, "limit": 5}, {"queries": [{"id": "a1"}, {"id": "a2"}]}]
+        }
+    )
+    query: Query | None = Field(None, description="a document, a code or the id of an item")
+    queries: list[Query] | None = Field(None, description="in place of `query`: a list of results for each, in order")
+    limit: int | None = Field(None, ge=1, description="default 10; with `max_distance`, the largest that is allowed")
+    max_distance: int | None = Field(None, ge=0, description="inclusive")
+    filter: dict[str, Any] | None = Field(
+        None,
+        description="conditions on the payload, all of which have to hold; always exact. A field, named by its path "
+        "(`author.name`), is given a value to equal, or operators: `eq`, `in`, `gt`, `gte`, `lt`, `lte`, `exists`. "
+        "`and` and `or` take a list of filters, `not` takes one. A list matches where one of its elements does",
+        examples=[{"price": {"lte": 40}}],
+    )
+    rank: Literal["hamming", "asymmetric", "rescored"] = Field(
+        "hamming",
+        description="what orders the nearest: their Hamming distance, the query's logits, or the features kept of them",
+    )
+    candidates: int | None = Field(
+        None,
+        ge=1,
+        description="how many of the nearest are ranked anew, `limit` at least; default: 100 asymmetric, 1000 rescored",
+    )
+    exact: bool = Field(False, description="pass by an IVF index")
+
+    @model_validator(mode="after")
+    def _one(self) -> "SearchRequest":
+        if (self.query is None) == (self.queries is None):
+            raise ValueError("expected either query or queries")
+        return self
+
+
+class MatchReply(BaseModel):
+    """An item that was found."""
+
+    id: str = Field(examples=["a2"])
+    distance: int = Field(examples=[3], description="Hamming distance: smaller is nearer")
+    similarity: float = Field(examples=[0.9531], description="1 - distance / bits")
+    payload: Payload
+    score: float | None = Field(None, description="what `rank` ordered by, unless hamming: smaller is nearer")
+
+
+class SearchReply(BaseModel):
+    """Matches in the order (distance, id); a list of lists where `queries` was asked."""
+
+    results: list[MatchReply] | list[list[MatchReply]]
+    hasher: str | None = Field(examples=["pydocs@1"])

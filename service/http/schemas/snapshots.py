@@ -1,0 +1,12 @@
+"""Snapshots that were taken."""
+
+from pydantic import BaseModel, Field
+
+
+class SnapshotReply(BaseModel):
+    """A snapshot that was taken; it lies in `snapshots` in the data folder."""
+
+    snapshot: str = Field(examples=["pydocs-20260102T030405Z-0a1b2c3d.sqlite"])
+    items: int = Field(examples=[3481])
+    bytes: int = Field(examples=[548864])
+    sha256: str = Field(description="also beside the file, as sha256sum writes it")
