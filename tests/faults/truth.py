@@ -13,6 +13,7 @@ import httpx
 import numpy as np
 
 from tests.faults.known import Value
+from tests.faults.oracle import by_distance
 
 EVERYTHING = 10_000
 DATABASE = "hammingway.sqlite"
@@ -58,14 +59,14 @@ def assert_answers(client: httpx.Client, collection: str, items: dict[str, Value
             body["max_distance"] = max_distance
         results = _search(client, collection, body)
         for code, found in zip(asked, results, strict=True):
-            assert found == _nearest(code, by_code, items, limit, max_distance)
+            assert found == nearest(code, by_code, items, limit, max_distance)
     chosen = [str(item_id) for item_id in random.permutation(list(items))[:5]]
     for item_id in chosen:
         found = client.get(f"/v1/collections/{collection}/items/{item_id}").raise_for_status().json()
         assert found == {"id": item_id, "code": items[item_id].code, "payload": items[item_id].payload or {}}
         results = _search(client, collection, {"queries": [{"id": item_id}], "limit": 10})
         others = {other: code for other, code in by_code.items() if other != item_id}
-        assert results == [_nearest(by_code[item_id], others, items, 10, None)]
+        assert results == [nearest(by_code[item_id], others, items, 10, None)]
     return 4 * len(asked) + 2 * len(chosen)
 
 
@@ -75,14 +76,11 @@ def _search(client: httpx.Client, collection: str, body: dict[str, Any]) -> list
     return [[(match["distance"], match["id"], match["payload"]) for match in one] for one in reply.json()["results"]]
 
 
-def _nearest(
+def nearest(
     query: bytes, codes: dict[str, bytes], items: dict[str, Value], limit: int, max_distance: int | None
 ) -> list[tuple[int, str, Any]]:
-    if not codes:
-        return []
-    packed = np.frombuffer(b"".join(codes.values()), np.uint8).reshape(len(codes), -1)
-    distances = np.bitwise_count(packed ^ np.frombuffer(query, np.uint8)).sum(1, dtype=np.int64)
-    order = sorted(zip(distances.tolist(), codes, strict=True))
+    """The nearest items as (distance, id, payload), by brute force over their packed codes."""
+    order = by_distance(query, codes)
     near = [(distance, item_id) for distance, item_id in order if max_distance is None or distance <= max_distance]
     return [(distance, item_id, items[item_id].payload or {}) for distance, item_id in near[:limit]]
 

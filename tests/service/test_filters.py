@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from models.errors import InvalidInputError
 from service.filters import MAX_CHOICES, MAX_CONDITIONS, MAX_DEPTH, AnyOf, Field, Not, Scalar, parse_filter
 from service.store.filtering import compile_filter
-
-ABSENT = object()
+from tests.filtering import expected
 
 
 def rows_through(value: Any, payloads: list[Any]) -> list[int]:
@@ -29,53 +28,6 @@ def rows_through(value: Any, payloads: list[Any]) -> list[int]:
         through = [sequence for (sequence,) in connection.execute(query, (7, *parameters))]
     assert through == [i for i, (verdict,) in enumerate(verdicts) if verdict]
     return through
-
-
-# The same rules once more, in plain Python over the values themselves.
-
-
-def holds(condition: dict[str, Any], payload: dict[str, Any]) -> bool:
-    return all(entry_holds(key, value, payload) for key, value in condition.items())
-
-
-def entry_holds(key: str, value: Any, payload: dict[str, Any]) -> bool:
-    if key == "and":
-        return all(holds(each, payload) for each in value)
-    if key == "or":
-        return any(holds(each, payload) for each in value)
-    if key == "not":
-        return not holds(value, payload)
-    found: Any = payload
-    for name in key.split("."):
-        found = found.get(name, ABSENT) if isinstance(found, dict) else ABSENT
-    operators = dict(value) if isinstance(value, dict) else {"eq": value}
-    if operators.pop("exists", found is not ABSENT) is not (found is not ABSENT):
-        return False
-    candidates = found if isinstance(found, list) else [found]
-    return not operators or any(all(agrees(*each, candidate) for each in operators.items()) for candidate in candidates)
-
-
-def kind(value: Any) -> str:
-    return {int: "number", float: "number"}.get(type(value), type(value).__name__)
-
-
-def as_compared(value: Any) -> Any:
-    return float(value) if type(value) is int and not -(2**63) <= value < 2**63 else value
-
-
-def agrees(operator: str, operand: Any, value: Any) -> bool:
-    if operator == "in":
-        return any(agrees("eq", choice, value) for choice in operand)
-    if kind(operand) != kind(value) or isinstance(value, list | dict):
-        return False
-    value, operand = as_compared(value), as_compared(operand)
-    if operator == "eq":
-        return bool(value == operand)
-    return {"gt": value > operand, "gte": value >= operand, "lt": value < operand, "lte": value <= operand}[operator]
-
-
-def expected(condition: dict[str, Any], payloads: list[Any]) -> list[int]:
-    return [i for i, payload in enumerate(payloads) if holds(condition, payload or {})]
 
 
 CHARACTERS = list("ab.$\"\\[]'{}?*@#: /u0%_-é\u00df\ud7ff\ufffd😀\x00\x01\x08\n\x1f\x7f\u2028")

@@ -1,0 +1,107 @@
+"""Sizes so small that few items reach what takes millions elsewhere, and a count of how often each was reached."""
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import service.index.collection
+import service.index.flat
+import service.index.snapshot
+import service.matching
+import service.store.reader
+import service.store.writer
+from service.index.flat import Compacted, FlatIndex
+from service.index.follower import Follower
+from service.index.ivf import Ivf
+from service.index.snapshot import Snapshot
+from service.matching import Matching
+from service.store.reader import Reader
+
+SIZES: list[tuple[Any, str, float]] = [
+    (service.index.flat, "FIRST_CAPACITY", 16),
+    (service.index.flat, "COMPACT_FROM", 4),
+    (service.index.flat, "ORDER_FROM", 8),
+    (service.index.collection, "REBUILD_FROM", 40),
+    (service.index.snapshot, "MOST_AT_ONCE", 100),
+    (service.index.snapshot, "COUNTING_FROM", 12),
+    (service.matching, "KEPT_FILTERS", 4),
+    (service.matching, "KEPT_SEQUENCES", 300),
+    (service.matching, "FEW", 0.15),
+    (service.store.reader, "FEW", 5),
+    (service.store.reader, "BLOCK_ROWS", 20),
+    (service.store.writer, "REMOVALS_KEPT", 40),
+]
+# What runs in the background takes as long as a few writes, so that they come while it does.
+UPKEEP_SECONDS = 0.01
+REACHED = (
+    "compacted",
+    "removed while it was compacted",
+    "ordered",
+    "IVF built",
+    "IVF built anew",
+    "IVF searched",
+    "read anew",
+    "arrays grown",
+    "ties beyond the room for them",
+    "ties of many by id",
+    "filter answered from the nearest",
+    "filter read in full",
+    "filter read further",
+    "few let through",
+)
+
+
+def make_small(patch: pytest.MonkeyPatch) -> Counter[str]:
+    """Make the sizes small until `patch` is undone; returns the counts, by the names in REACHED, as they go on."""
+    reached: Counter[str] = Counter()
+    for module, name, value in SIZES:
+        assert hasattr(module, name)
+        patch.setattr(module, name, value)
+
+    def count(owner: Any, name: str, noted: Callable[..., str | None]) -> None:
+        """`noted` is called before each call, with its arguments, and says what is reached by it."""
+        real = getattr(owner, name)
+
+        def counted(*arguments: Any, **keywords: Any) -> Any:
+            if what := noted(*arguments):
+                reached[what] += 1
+            return real(*arguments, **keywords)
+
+        patch.setattr(owner, name, counted)
+
+    def note_removed(index: FlatIndex, compacted: Compacted) -> str | None:
+        died = index._columns.died[compacted.rows] != service.index.flat.ALIVE
+        return "removed while it was compacted" if died.any() else None
+
+    def slow(*_: Any) -> None:
+        time.sleep(UPKEEP_SECONDS)
+
+    count(service.index.collection, "compact", slow)
+    count(Reader, "by_id", slow)
+    count(FlatIndex, "adopt", lambda *_: "compacted")
+    count(FlatIndex, "adopt", note_removed)
+    count(FlatIndex, "order", lambda _, by_id: "ordered" if len(by_id) else None)
+    count(service.index.flat, "_copied", lambda *_: "arrays grown")
+    count(service.index.collection, "_build", lambda _, __, before: "IVF built anew" if before else "IVF built")
+    count(Ivf, "nearest", lambda *_: "IVF searched")
+    count(Snapshot, "within", lambda *_: "ties beyond the room for them")
+    count(Snapshot, "among", lambda *_: "few let through")
+    count(
+        Follower,
+        "_apply",
+        lambda follower, changes: "read anew" if changes.anew and follower._position.sequence else None,
+    )
+    count(service.store.reader, "_first_of_many", lambda *_: "ties of many by id")
+    count(Reader, "matching", lambda *given: "filter read further" if given[-1] else "filter read in full")
+    among_the_nearest = Matching._among_the_nearest
+
+    def counted(*arguments: Any) -> Any:
+        found = among_the_nearest(*arguments)
+        reached["filter answered from the nearest"] += found is not None
+        return found
+
+    patch.setattr(Matching, "_among_the_nearest", counted)
+    return reached
