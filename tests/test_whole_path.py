@@ -1,4 +1,4 @@
-"""The whole path as users walk it: train, encode in a batch, serve, index, search; restarts, kills, two workers."""
+"""The whole path as users walk it: train, encode in a batch, serve, index, search; restarts, kills."""
 
 import base64
 import io
@@ -152,15 +152,3 @@ def test_sigkill_right_after_a_reply_loses_nothing_of_it(hashers: Path, tmp_path
         # At most the write that was under way of each writer, and then the whole of it.
         assert len(found) - len(acknowledged.codes) in [3 * extra for extra in range(2 * attempt + 1)]
     serving.stop()
-
-
-def test_two_workers_see_each_others_writes_at_once(hashers: Path, tmp_path: Path) -> None:
-    serving = Process(hashers, tmp_path / "data", "--workers", "2")
-    serving.client.put("/v1/collections/c", json={"bits": 32})
-    for number in range(200):
-        # A connection for each request: either worker may take it.
-        item = {"id": str(number), "code": f"{number:08x}"}
-        httpx.post(f"{serving.url}/v1/collections/c/index", json={"items": [item]})
-        reply = httpx.post(f"{serving.url}/v1/collections/c/search", json={"query": {"code": item["code"]}, "limit": 1})
-        assert reply.json()["results"][0]["id"] == str(number)
-    serving.kill()
