@@ -1,12 +1,18 @@
 """The hasher: features, encoder and decoder of one folder, run by ONNX Runtime wherever a document is coded."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
+
+# Read when ONNX Runtime is first imported, which only this module does: it would note every session in the home
+# directory, to be sent to its makers.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+import onnxruntime
 
 from models.codes import Codes, pack, unpack
 from models.errors import InvalidInputError

@@ -152,3 +152,14 @@ def test_sigkill_right_after_a_reply_loses_nothing_of_it(hashers: Path, tmp_path
         # At most the write that was under way of each writer, and then the whole of it.
         assert len(found) - len(acknowledged.codes) in [3 * extra for extra in range(2 * attempt + 1)]
     serving.stop()
+
+
+def test_serving_writes_nothing_outside_its_data_folder(hashers: Path, tmp_path: Path) -> None:
+    """Nor does a library that it runs: what is noted of its use in a home directory is meant to be sent somewhere."""
+    home = tmp_path / "home"
+    home.mkdir()
+    serving = Process(hashers, tmp_path / "data", environment={"HOME": str(home)})
+    encoded = serving.client.post("/v1/encode", json={"hasher": "vectors", "inputs": [{"vector": [0.5] * 12}]})
+    assert encoded.is_success
+    serving.stop()
+    assert list(home.rglob("*")) == []
