@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -127,7 +128,7 @@ def _sqlite_vec(items: Codes, folder: Path) -> Iterator[Built]:
         )
 
     def search(query: Codes, _: int) -> Answer:
-        rows = connection.execute(
+        rows: list[Any] = connection.execute(
             "SELECT rowid, distance FROM codes WHERE code MATCH vec_bit(?) AND k = ?", (query.tobytes(), K)
         ).fetchall()
         return [place for place, _ in rows], [distance for _, distance in rows]
