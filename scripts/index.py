@@ -12,10 +12,8 @@ from scripts.console import progress, run
 from scripts.datasets import DATA_DIR_HELP, DATA_HELP, open_dataset
 from scripts.datasets.ndjson import SUFFIXES
 from scripts.documents import in_json
-from service.client import Client, Rejected, ServiceError
+from service.client import Client, Collection, Indexed, ServiceError
 
-BATCH_LINES = 1000
-BATCH_BYTES = 8 * 2**20
 UNKNOWN_COLLECTION = 404
 
 
@@ -33,28 +31,26 @@ def main() -> None:
     size, lines = open_lines(arguments.data, arguments.data_dir)
     with Client(arguments.url) as client:
         described = open_collection(client, arguments.collection, arguments.hasher, arguments.bits)
-        rejected: list[Rejected] = []
-        sent = indexed = 0
+        done = Indexed(0)
         try:
             with progress("indexing", size) as advance:
-                for batch in batches(lines):
-                    try:
-                        done = client.index_lines(arguments.collection, batch)
-                    except ServiceError as error:
-                        indexed += error.indexed or 0
-                        rejected += [Rejected(sent + fault.line, fault.detail) for fault in error.rejected]
-                        raise
-                    indexed += done.indexed
-                    rejected += [Rejected(sent + fault.line, fault.detail) for fault in done.rejected]
-                    sent += len(batch)
-                    advance(len(batch))
+
+                def show(so_far: Indexed) -> None:
+                    nonlocal done
+                    advance(so_far.lines - done.lines)
+                    done = so_far
+
+                client.index_lines(arguments.collection, lines, progress=show)
+        except ServiceError as error:
+            done = Indexed(error.indexed or 0, error.rejected)
+            raise
         finally:
-            for fault in rejected:
+            for fault in done.rejected:
                 print(f"line {fault.line}: {fault.detail}", file=sys.stderr)
-            coded = f"coded by {described['hasher']}" if described["hasher"] else f"{described['bits']} bits"
-            print(f"{indexed} items indexed in {arguments.collection!r}, {coded}")
-    if rejected:
-        raise InvalidInputError(f"expected {sent} usable lines, got {len(rejected)} that were rejected")
+            coded = f"coded by {described.hasher}" if described.hasher else f"{described.bits} bits"
+            print(f"{done.indexed} items indexed in {arguments.collection!r}, {coded}")
+    if done.rejected:
+        raise InvalidInputError(f"expected {done.lines} usable lines, got {len(done.rejected)} that were rejected")
 
 
 def open_lines(data: str, data_dir: Path | None) -> tuple[int, Iterator[bytes]]:
@@ -71,7 +67,7 @@ def open_lines(data: str, data_dir: Path | None) -> tuple[int, Iterator[bytes]]:
     )
 
 
-def open_collection(client: Client, name: str, hasher: str | None, bits: int | None) -> dict[str, object]:
+def open_collection(client: Client, name: str, hasher: str | None, bits: int | None) -> Collection:
     """The collection as it is, created where it is missing."""
     if hasher is not None:
         return client.create_collection(name, hasher=hasher)
@@ -83,20 +79,6 @@ def open_collection(client: Client, name: str, hasher: str | None, bits: int | N
         if error.status != UNKNOWN_COLLECTION:
             raise
         raise InvalidInputError(f"expected --hasher or --bits to create {name!r} with, as it is missing") from None
-
-
-def batches(lines: Iterator[bytes]) -> Iterator[list[bytes]]:
-    """As many lines together as one request shall carry."""
-    batch: list[bytes] = []
-    size = 0
-    for line in lines:
-        batch.append(line)
-        size += len(line)
-        if len(batch) == BATCH_LINES or size >= BATCH_BYTES:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
 
 
 def _lines_of(path: Path) -> Iterator[bytes]:

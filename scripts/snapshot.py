@@ -33,7 +33,7 @@ def create(collection: str, url: str) -> None:
     """Ask the service for a snapshot."""
     with Client(url) as client:
         taken = client.snapshot(collection)
-    print(f"{taken['items']} items of {collection!r} in {taken['snapshot']}, {taken['bytes']} bytes, {taken['sha256']}")
+    print(f"{taken.items} items of {collection!r} in {taken.snapshot}, {taken.bytes} bytes, {taken.sha256}")
 
 
 def put(file: Path, data: Path, collection: str | None) -> None:

@@ -37,17 +37,17 @@ def main() -> None:
 def answers(client: Client, question: str) -> Table:
     """The question, and the docstrings that are nearest to it with their Hamming distances."""
     table = Table("distance", "docstring", title=f'text: "{question}"', title_justify="left", width=100)
-    for match in client.search("pydocs", query={"text": question}, limit=MATCHES):
-        table.add_row(str(match["distance"]), Text(match["payload"]["text"], overflow="ellipsis", no_wrap=True))
+    for match in client.search("pydocs", {"text": question}, limit=MATCHES):
+        table.add_row(str(match.distance), Text((match.payload or {})["text"], overflow="ellipsis", no_wrap=True))
     return table
 
 
 def lookalikes(client: Client, pictures: dict[str, Document], name: str) -> Table:
     """A picture, sent as base64, and the pictures that are nearest to it: the first is the picture itself."""
-    found = client.search("digits", query={"image": in_json(pictures[name])}, limit=MATCHES)
-    headings = [f"distance {match['distance']}\nlabel {match['payload']['label']}" for match in found]
+    found = client.search("digits", {"image": in_json(pictures[name])}, limit=MATCHES)
+    headings = [f"distance {match.distance}\nlabel {(match.payload or {})['label']}" for match in found]
     table = Table("query", *headings, title=f"image: {name}", title_justify="left")
-    table.add_row(*(draw(np.asarray(pictures[shown])) for shown in (name, *(match["id"] for match in found))))
+    table.add_row(*(draw(np.asarray(pictures[shown])) for shown in (name, *(match.id for match in found))))
     return table
 
 

@@ -11,6 +11,7 @@ import torch
 
 from models.errors import InvalidInputError
 from models.evaluation.baselines import baselines
+from models.evaluation.fingerprint import take_fingerprint
 from models.evaluation.quality import Evaluation, Quality, evaluate
 from models.evaluation.split import split
 from models.features import MODALITIES
@@ -85,6 +86,8 @@ def main() -> None:
     card, name = made.hasher.card, config.objective
     table = evaluate(evaluation, {name: made.hasher.logits, **baselines(parts.base, config.bits)})
     card["data"] = {"name": data.name, "items": len(parts.base), "sha256": fingerprint(parts.base)}
+    # Of items that training did not see, as those to come are.
+    card["fingerprint"] = asdict(take_fingerprint(made.hasher, parts.queries))
     card["metrics"] = {quality.name: asdict(quality) for quality in table}
     folder = write_next(arguments.out, card, made.files)
     checkpoint.unlink(missing_ok=True)

@@ -1,26 +1,53 @@
 """The application: parts are made when it starts, wired in one place, closed when it stops."""
 
 import asyncio
-import logging
+import logging.config
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from importlib.metadata import version
+from importlib.metadata import version as installed
 from typing import TypedDict
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from models.errors import HammingwayError
+from service import logs
 from service.hashers import Hashers
-from service.http import collections, encode, health, items, models, openapi, problems, search, snapshots, stats
+from service.http import (
+    collections,
+    compare,
+    decode,
+    docs,
+    drift,
+    duplicates,
+    encode,
+    health,
+    items,
+    metrics,
+    models,
+    openapi,
+    pages,
+    problems,
+    search,
+    snapshots,
+    stats,
+    version,
+)
+from service.http.headers import SecurityHeaders
+from service.http.measuring import Measure, Metrics
 from service.http.middleware import RequestId
 from service.http.searches import combine
 from service.http.state import State
+from service.http.time_limit import TimeLimit
+from service.keys import parse_keys
 from service.opening import Opened, opened
 from service.pool import Pool
+from service.runs import Runs
 from service.settings import Settings
 
 log = logging.getLogger(__name__)
+# Each holds what it has found, and takes a core.
+MOST_RUNS = 2
 
 
 class Lifespan(TypedDict):
@@ -31,44 +58,83 @@ class Lifespan(TypedDict):
 
 def create_app(settings: Settings) -> FastAPI:
     """The application over the folders that the settings name; nothing is opened before it starts."""
+    keys = parse_keys(settings.keys)
+    counted = Metrics()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[Lifespan]:
         settings.data.mkdir(parents=True, exist_ok=True)
-        hashers = Hashers(settings.hashers)
-        with opened(settings.database, hashers) as parts:
+        hashers = Hashers(settings.hashers, settings.max_characters, settings.max_pixels)
+        with opened(settings.database, hashers, counted.stage) as parts:
             readers, writers = (Pool(settings.threads, settings.queue) for _ in range(2))
             searches = combine(settings, parts.collections, readers)
-            state = State(settings, parts.collections, hashers, readers, writers, searches)
+            runs = Runs(MOST_RUNS)
+            analysts = Pool(1, settings.queue)
+            state = State(
+                settings,
+                parts.collections,
+                hashers,
+                readers,
+                writers,
+                searches,
+                keys,
+                counted,
+                parts.duplicates,
+                runs,
+                parts.analyses,
+                analysts,
+            )
             start = asyncio.create_task(_get_ready(state, parts))
             try:
                 yield {"service": state}
             finally:
                 await start
-                for pool in (readers, writers):
+                for pool in (readers, writers, runs, analysts):
                     pool.close()
 
     app: FastAPI = FastAPIOffline(
         title="Hammingway",
-        version=version("hammingway"),
+        version=installed("hammingway"),
         description="Semantic hashing as a service: binary codes learned from your own data, searched by Hamming "
         "distance.",
+        docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
         lifespan=lifespan,
     )
+    # The last one is the outermost.
+    app.add_middleware(TimeLimit, seconds=settings.max_seconds)
+    app.add_middleware(Measure, metrics=counted)
+    app.add_middleware(SecurityHeaders)
     app.add_middleware(RequestId)
     problems.install(app)
-    for routes in (search, items, collections, stats, snapshots, encode, models, health):
+    for routes in (
+        search,
+        compare,
+        duplicates,
+        drift,
+        pages,
+        items,
+        collections,
+        stats,
+        snapshots,
+        encode,
+        decode,
+        models,
+        health,
+        version,
+        metrics,
+    ):
         app.include_router(routes.router)
-    openapi.install(app)
+    docs.install(app)
+    openapi.install(app, bool(keys))
     return app
 
 
 def from_environment() -> FastAPI:
     """The application by the settings of the environment: what each worker process runs."""
     settings = Settings()
-    logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s:     %(message)s")
+    logging.config.dictConfig(logs.configuration(settings.log_level, settings.log_format))
     return create_app(settings)
 
 

@@ -1,14 +1,15 @@
 """Collections: named sets of items, coded by one hasher version, or bringing their own codes of one length."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
 from models.errors import InvalidInputError
 from models.hasher import Hasher
-from service import kept_features, rescoring
+from service import carrying, kept_features, rescoring
 from service.coding import Coded, encode
+from service.comparing import Comparison, compare
 from service.errors import (
     ConflictError,
     Fault,
@@ -17,12 +18,15 @@ from service.errors import (
     UnknownHasherError,
     UnknownItemError,
 )
+from service.filters import Condition, names_a_field
 from service.hashers import Hashers
 from service.index.collection import IndexState
 from service.index.follower import Follower
-from service.items import Item, Match, Query, Wanted
+from service.items import PAYLOAD, Item, Match, Part, Query, Shown, Wanted
 from service.matching import Matching
 from service.ranking import Source, rank
+from service.stages import Stages, untimed
+from service.store import pages
 from service.store.errors import UnknownCollectionError
 from service.store.reader import Reader
 from service.store.schema import CollectionRow, CollectionSettings, IndexSettings, KeepFeatures, StoredItem
@@ -71,25 +75,30 @@ class Collections:
         self,
         writer: Writer,
         reader: Reader,
+        paging: Reader,
         follower: Follower,
         hashers: Hashers,
         matching: Matching,
+        stages: Stages = untimed,
     ) -> None:
         self._writer = writer
         self._reader = reader
+        self._paging = paging
         self._follower = follower
         self._hashers = hashers
         self._matching = matching
+        self._stages = stages
 
-    def create(self, name: str, wanted: NewCollection) -> tuple[Description, bool]:
+    def create(self, name: str, wanted: NewCollection, most: int | None = None) -> tuple[Description, bool]:
         """Create a collection, bound to the hasher version meant now; also says whether it is new.
 
         Creating what is there again, with the same settings, changes nothing; other settings raise ConflictError.
         A hasher named without a version agrees with any version of it, and what is left to the service with anything.
+        Where there are `most` collections already, a new one raises TooManyCollectionsError.
         """
         row = self._reader.collection(name)
         if row is None:
-            created = self._writer.create_collection(name, self._settings(wanted))
+            created = self._writer.create_collection(name, self._settings(wanted), most)
             if created is not None:
                 return self._describe(created), True
             row = self._row(name)
@@ -118,11 +127,13 @@ class Collections:
     def upsert(self, name: str, items: Sequence[Item]) -> None:
         """Index all items or none, on disk when this returns; raises FaultsError that names the bad ones."""
         row = self._row(name)
-        usable, bad = self._encode(row, items)
+        with self._stages("encode"):
+            usable, bad = self._encode(row, items)
         faults = [*_repeated(items), *bad.values()]
         if faults:
             raise FaultsError("nothing was indexed", faults)
-        self._writer.upsert(row.number, usable)
+        with self._stages("store"):
+            self._writer.upsert(row.number, usable)
 
     def upsert_usable(self, name: str, items: Sequence[Item]) -> dict[int, Fault]:
         """Index the items that can be used, on disk when this returns; says what is wrong with the others, by place.
@@ -130,8 +141,10 @@ class Collections:
         Of several with one id the last counts.
         """
         row = self._row(name)
-        usable, faults = self._encode(row, items)
-        self._writer.upsert(row.number, list({item.id: item for item in usable}.values()))
+        with self._stages("encode"):
+            usable, faults = self._encode(row, items)
+        with self._stages("store"):
+            self._writer.upsert(row.number, list({item.id: item for item in usable}.values()))
         return faults
 
     def item(self, name: str, item_id: str) -> StoredItem:
@@ -139,20 +152,61 @@ class Collections:
         row = self._row(name)
         return _required(row, item_id, self._reader.item(row.number, item_id))
 
+    def shown(self, name: str, item_id: str, carried: frozenset[Part] = PAYLOAD) -> Shown:
+        """One item, with its features where they are asked for; raises UnknownItemError."""
+        row = self._row(name)
+        carrying.require(row, carried)
+        read = self._reader.whole_item if "features" in carried else self._reader.item
+        return carrying.show(_required(row, item_id, read(row.number, item_id)), carried, row.settings.keep_features)
+
+    def page(
+        self, name: str, limit: int, after: str, condition: "Condition | None", carried: frozenset[Part] = PAYLOAD
+    ) -> tuple[list[Shown], str | None]:
+        """At most `limit` items whose ids come after `after`, in the order of ids; and the id to go on after, if any.
+
+        With a filter a page may come short of `limit`, or be empty, before the end.
+        """
+        row = self._row(name)
+        carrying.require(row, carried)
+        asked = pages.Asked(limit, after, condition, "features" in carried)
+        page = self._paging.page(row.number, asked)
+        return [carrying.show(item, carried, row.settings.keep_features) for item in page.items], page.last
+
+    def compare(self, name: str, a: Query, b: Query) -> tuple[str | None, Comparison]:
+        """Two documents, codes or items side by side, and the collection's hasher; raises FaultsError."""
+        row = self._row(name)
+        try:
+            return row.settings.hasher, compare(*self._code_queries(row, [a, b], with_logits=True))
+        except FaultsError as error:
+            sides = {"queries/0": "a", "queries/1": "b"}
+            faults = [replace(each, where=sides[each.where[:9]] + each.where[9:]) for each in error.faults]
+            raise FaultsError("nothing was compared", faults) from None
+
     def delete_items(self, name: str, ids: Sequence[str]) -> int:
         """Delete items by id; returns how many were there."""
         return self._writer.delete(self._row(name).number, ids)
+
+    def delete_matching(self, name: str, condition: Condition) -> int:
+        """Delete the items that a filter lets through, all in one write; returns how many there were."""
+        if not names_a_field(condition):
+            raise InvalidInputError(
+                "filter: expected a condition on a field, got none (to delete all items, delete the collection)"
+            )
+        return self._writer.delete_matching(self._row(name).number, condition)
 
     def search(self, name: str, queries: Sequence[Query], wanted: Wanted) -> Answer:
         """The items that are wanted for each query, in the order (distance, id), or (score, id) where ranked anew.
 
         A query by id does not find the item itself.
         """
-        row, now = self._known(name, self._follower.look(name))
-        coded = self._code_queries(row, queries, wanted)
+        with self._stages("catch_up"):
+            row, now = self._known(name, self._follower.look(name))
+        carrying.require(row, wanted.carried)
+        with self._stages("encode"):
+            coded = self._code_queries(row, queries, wanted.rank != "hamming")
         rescoring.require(row, queries, coded, wanted.rank)
         itself = [str(query.document) if query.kind == "id" else None for query in queries]
-        source = Source(row, now, partial(self._follower.snapshot, row), self._reader, self._matching)
+        source = Source(row, now, partial(self._follower.snapshot, row), self._reader, self._matching, self._stages)
         return Answer(row.settings.bits, row.settings.hasher, rank(source, coded, wanted, itself) if coded else [])
 
     def state(self, name: str) -> tuple[Description, IndexState]:
@@ -177,9 +231,12 @@ class Collections:
             if each is not None and each.features is not None
         ], faults
 
-    def _code_queries(self, row: CollectionRow, queries: Sequence[Query], wanted: Wanted) -> list[Coded]:
-        """A code for each query; raises UnknownItemError, or FaultsError that names the bad ones."""
-        by_features = wanted.rank != "hamming" and row.settings.keep_features != "none"
+    def _code_queries(self, row: CollectionRow, queries: Sequence[Query], with_logits: bool) -> list[Coded]:
+        """A code for each query; raises UnknownItemError, or FaultsError that names the bad ones.
+
+        `with_logits` of items, too, whose features were kept.
+        """
+        by_features = with_logits and row.settings.keep_features != "none"
         read = self._reader.whole_item if by_features else self._reader.item
         by_id = {str(query.document) for query in queries if query.kind == "id"}
         items = {item_id: _required(row, item_id, read(row.number, item_id)) for item_id in by_id}

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from models.errors import HammingwayError, InvalidInputError
 
@@ -35,6 +36,28 @@ class InvalidJsonError(HammingwayError):
 
     status = 400
     title = "Invalid JSON"
+
+
+class InvalidEncodingError(HammingwayError):
+    """A body that is not what its Content-Encoding says, or breaks off."""
+
+    status = 400
+    title = "Invalid encoding"
+
+
+class UnsupportedEncodingError(HammingwayError):
+    """A Content-Encoding that is not read, or several."""
+
+    status = 415
+    title = "Unsupported encoding"
+    headers: ClassVar[dict[str, str]] = {"Accept-Encoding": "gzip, zstd"}
+
+
+class InvalidMultipartError(HammingwayError):
+    """A multipart body that cannot be taken apart."""
+
+    status = 400
+    title = "Invalid multipart"
 
 
 class UnknownHasherError(HammingwayError):
@@ -91,3 +114,40 @@ class StoppingError(HammingwayError):
 
     status = 503
     title = "Stopping"
+
+
+class TookTooLongError(HammingwayError):
+    """Not done in the time that a request may take."""
+
+    status = 504
+    title = "Took too long"
+
+
+class TooManyCollectionsError(HammingwayError):
+    """One collection more than are allowed."""
+
+    status = 409
+    title = "Too many collections"
+
+
+class UnauthorizedError(HammingwayError):
+    """No API key, or none that is known."""
+
+    status = 401
+    title = "Unauthorized"
+
+    def __init__(self, detail: str, invalid: bool = False) -> None:
+        """`invalid` where a key came, and is not known."""
+        super().__init__(detail)
+        self.headers = {"WWW-Authenticate": 'Bearer error="invalid_token"' if invalid else "Bearer"}
+
+
+class ForbiddenError(HammingwayError):
+    """An API key whose role is not enough."""
+
+    status = 403
+    title = "Forbidden"
+
+    def __init__(self, expected: str, came: str) -> None:
+        super().__init__(f"expected a key with the role {expected}, got one with the role {came}")
+        self.headers = {"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{expected}"'}

@@ -92,6 +92,16 @@ def parse_filter(value: Any) -> Condition:
     return _Parser().filter(value, "filter", 1)
 
 
+def names_a_field(condition: Condition) -> bool:
+    """Whether it looks at anything: `{}` and its like let through everything, or nothing, whatever the payloads are."""
+    match condition:
+        case All(conditions) | AnyOf(conditions):
+            return any(map(names_a_field, conditions))
+        case Not(inner):
+            return names_a_field(inner)
+    return True
+
+
 _OPERATORS: Final = get_args(Operator)
 _SCALAR: Final = "a string, a number, true, false or null"
 

@@ -3,6 +3,8 @@
 import threading
 from pathlib import Path
 
+from models.features.image import MAX_PIXELS, ImageFeatures
+from models.features.text import MAX_CHARACTERS, TextFeatures
 from models.folder import DamagedHasherError
 from models.hasher import Hasher
 from models.versions import versions
@@ -12,8 +14,11 @@ from service.errors import UnknownHasherError
 class Hashers:
     """Looks into the directory whenever it is asked, so that a newly trained hasher is served without a restart."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, max_characters: int = MAX_CHARACTERS, max_pixels: int = MAX_PIXELS) -> None:
+        """Longer texts and larger images than these are refused."""
         self._directory = directory
+        self._max_characters = max_characters
+        self._max_pixels = max_pixels
         self._lock = threading.Lock()
         self._loaded: dict[str, Hasher] = {}
 
@@ -43,8 +48,15 @@ class Hashers:
                         f"expected {self._directory / reference} to hold {reference}, got {hasher.reference}: "
                         "a hasher's folder cannot be renamed"
                     )
+                self._limit(hasher)
                 self._loaded[reference] = hasher
             return self._loaded[reference]
+
+    def _limit(self, hasher: Hasher) -> None:
+        if isinstance(hasher.features, TextFeatures):
+            hasher.features.max_characters = self._max_characters
+        elif isinstance(hasher.features, ImageFeatures):
+            hasher.features.max_pixels = self._max_pixels
 
     def check(self) -> dict[str, DamagedHasherError | None]:
         """Load every hasher; says for each reference what is wrong with it, or None."""

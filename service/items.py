@@ -3,11 +3,16 @@
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from models.features import Document
 from service.filters import Condition
 
 Kind = Literal["text", "image", "vector", "code"]
 Rank = Literal["hamming", "asymmetric", "rescored"]
+Part = Literal["payload", "code", "features"]
+PAYLOAD: frozenset[Part] = frozenset({"payload"})
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,7 @@ class Wanted:
     """What of the nearest is asked for: at most `limit`, within `max_distance` (inclusive), let through by `filter`.
 
     `rank` other than `hamming` orders the `candidates` nearest anew; `exact` passes by an IVF index.
+    `carried` is what each match brings along.
     """
 
     limit: int
@@ -41,12 +47,27 @@ class Wanted:
     rank: Rank = "hamming"
     candidates: int | None = None
     exact: bool = False
+    carried: frozenset[Part] = PAYLOAD
 
 
 class Match(NamedTuple):
-    """An item that was found; `distance` is Hamming's; `score` is what it was ranked by, if by anything else."""
+    """An item that was found; `distance` is Hamming's; `score` is what it was ranked by, if by anything else.
+
+    `code` and `features` (d,) float32 only where they were asked for.
+    """
 
     id: str
     distance: int
     payload: bytes | None
     score: float | None = None
+    code: bytes | None = None
+    features: NDArray[np.float32] | None = None
+
+
+class Shown(NamedTuple):
+    """An item as it is kept, by itself; `features` (d,) float32 only where they were asked for."""
+
+    id: str
+    code: bytes
+    payload: bytes | None
+    features: NDArray[np.float32] | None = None

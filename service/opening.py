@@ -6,11 +6,14 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from service.analyses import Analyses
 from service.collections import Collections
+from service.duplicates import Duplicates
 from service.hashers import Hashers
 from service.index.follower import Follower
 from service.index.upkeep import Upkeep
 from service.matching import Matching
+from service.stages import Stages, untimed
 from service.store.connection import MANY_KILOBYTES, check
 from service.store.reader import Reader
 from service.store.writer import Writer
@@ -23,6 +26,8 @@ class Opened:
     database: Path
     collections: Collections
     follower: Follower
+    duplicates: Duplicates
+    analyses: Analyses
 
     def load(self) -> None:
         """Verify the database and load all codes, at once; raises DamagedStoreError."""
@@ -33,15 +38,18 @@ class Opened:
 
 
 @contextmanager
-def opened(database: Path, hashers: Hashers) -> Iterator[Opened]:
-    """Open the database, made where there is none, until the block ends."""
+def opened(database: Path, hashers: Hashers, stages: Stages = untimed) -> Iterator[Opened]:
+    """Open the database, made where there is none, until the block ends; `stages` times what is done."""
     with ExitStack() as stack:
         writer = stack.enter_context(closing(Writer(database)))
         # Readers of their own for all that may read at length: nothing must hold up the look-ups.
         reader = stack.enter_context(closing(Reader(database, MANY_KILOBYTES)))
-        changes, filtered, background = (stack.enter_context(closing(Reader(database))) for _ in range(3))
+        changes, filtered, pages, background = (stack.enter_context(closing(Reader(database))) for _ in range(4))
         upkeep = stack.enter_context(closing(Upkeep(background)))
         follower = Follower(changes, upkeep)
         matching = Matching(filtered)
-        collections = Collections(writer, reader, follower, hashers, matching)
-        yield Opened(database, collections, follower)
+        collections = Collections(writer, reader, pages, follower, hashers, matching, stages)
+        # One that is read for as long as all ids take.
+        duplicates = Duplicates(stack.enter_context(closing(Reader(database))), follower)
+        analyses = Analyses(stack.enter_context(closing(Reader(database))), follower, hashers)
+        yield Opened(database, collections, follower, duplicates, analyses)

@@ -44,6 +44,11 @@ class Pool:
         self.submit(work)
         return await future
 
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for a thread."""
+        return max(0, self._under_way - len(self._threads))
+
     def take_place(self) -> None:
         """Count a request that is to be answered in these threads; raises BusyError where too many wait."""
         if self._under_way >= self._most:

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.codes import Codes
-from service import rescoring
+from service import carrying, rescoring
 from service.coding import Coded
 from service.index.snapshot import NOTHING, UNKNOWN, Candidates, Snapshot
-from service.items import Match, Wanted
+from service.items import PAYLOAD, Match, Wanted
 from service.matching import Matching
+from service.stages import Stages, untimed
 from service.store.errors import DamagedStoreError, StoreBusyError
 from service.store.reader import Reader
 from service.store.schema import CollectionRow, StoredItem
@@ -29,6 +30,7 @@ class Source:
     snapshot: Callable[[], Snapshot]
     reader: Reader
     matching: Matching
+    stages: Stages = untimed
 
 
 def rank(source: Source, queries: Sequence[Coded], wanted: Wanted, without: Sequence[str | None]) -> list[list[Match]]:
@@ -38,19 +40,26 @@ def rank(source: Source, queries: Sequence[Coded], wanted: Wanted, without: Sequ
     count = most + any(each is not None for each in without)
     for attempt in range(ATTEMPTS):
         before = source.snapshot() if attempt else source.first
-        near = [_within(each, wanted.max_distance) for each in _candidates(source, before, codes, count, wanted)]
+        with source.stages("index"):
+            near = [_within(each, wanted.max_distance) for each in _candidates(source, before, codes, count, wanted)]
         first = [_first(each, count) for each in near]
-        found = _fetch(source, first, count)
+        with source.stages("store"):
+            found = _fetch(source, first, count)
         others = [_others(items, itself, most) for items, itself in zip(found, without, strict=True)]
-        scores = _scores(source, queries, others, wanted)
+        kept = _kept(source, others, wanted)
+        scores = _scores(source, queries, others, wanted, kept)
         # An item that was replaced or deleted between index and store is looked for again, at its new place. None was
         # where the store gave all that was asked for, in one read, and chose nothing itself.
         missing = sum(min(len(each.sequences), count) - len(items) for each, items in zip(near, found, strict=True))
-        settled = wanted.rank == "hamming" and not missing and not any(len(tied.sequences) for _, tied in first)
+        alone = wanted.rank == "hamming" and kept is None
+        settled = alone and not missing and not any(len(tied.sequences) for _, tied in first)
         if settled or _still_there(source.snapshot(), before, near):
             if missing:
                 raise DamagedStoreError(f"expected the rows of all items found, {missing} are gone: it is damaged")
-            return [_matches(items, score)[: wanted.limit] for items, score in zip(others, scores, strict=True)]
+            matches = [_matches(items, score)[: wanted.limit] for items, score in zip(others, scores, strict=True)]
+            if not wanted.carried - PAYLOAD:
+                return matches
+            return [_carry(source, each, items, wanted, kept) for each, items in zip(matches, others, strict=True)]
     raise StoreBusyError("expected the collection to rest for a moment, it changes faster than it can be read")
 
 
@@ -107,8 +116,19 @@ def _others(found: Found, itself: str | None, most: int) -> Found:
     return dict(sorted(kept.items(), key=lambda entry: (entry[1][0], entry[1][1].id))[:most])
 
 
+def _kept(source: Source, found: Sequence[Found], wanted: Wanted) -> Mapping[int, bytes] | None:
+    """The features kept of all items found, where they are to be ranked by or to be given."""
+    if wanted.rank != "rescored" and "features" not in wanted.carried:
+        return None
+    return source.reader.features({sequence for near in found for sequence in near})
+
+
 def _scores(
-    source: Source, queries: Sequence[Coded], found: Sequence[Found], wanted: Wanted
+    source: Source,
+    queries: Sequence[Coded],
+    found: Sequence[Found],
+    wanted: Wanted,
+    kept: Mapping[int, bytes] | None,
 ) -> Sequence[Mapping[int, float] | None]:
     """What the items of each query are ordered by, None where by their distance."""
     if wanted.rank == "hamming":
@@ -118,7 +138,7 @@ def _scores(
         return [
             rescoring.asymmetric(query, {key: item.code for key, (_, item) in near.items()}) for query, near in pairs
         ]
-    kept = source.reader.features({sequence for near in found for sequence in near})
+    assert kept is not None  # nosec B101  # for the type checker
     keep = source.row.settings.keep_features
     return [rescoring.rescored(query, {key: kept[key] for key in near if key in kept}, keep) for query, near in pairs]
 
@@ -139,3 +159,10 @@ def _matches(found: Found, scores: Mapping[int, float] | None) -> list[Match]:
         raise DamagedStoreError(f"expected features of {len(found)} items, found {len(scores)}: the rest is damaged")
     matches = [Match(item.id, distance, item.payload, scores[key]) for key, (distance, item) in found.items()]
     return sorted(matches, key=lambda match: (match.score, match.id))
+
+
+def _carry(
+    source: Source, matches: Sequence[Match], found: Found, wanted: Wanted, kept: Mapping[int, bytes] | None
+) -> list[Match]:
+    items = {item.id: item._replace(features=kept.get(key) if kept else None) for key, (_, item) in found.items()}
+    return carrying.carry(matches, items, wanted.carried, source.row.settings.keep_features)

@@ -37,7 +37,7 @@ def asymmetric(query: Coded, codes: Mapping[int, bytes]) -> dict[int, float]:
 
     Smaller is nearer. (Gordo et al. 2014, asymmetric distances for binary embeddings.)
     """
-    assert query.logits is not None
+    assert query.logits is not None  # nosec B101  # for the type checker
     if not codes:
         return {}
     bits = unpack(np.frombuffer(b"".join(codes.values()), np.uint8).reshape(len(codes), -1)).astype(bool)
@@ -49,7 +49,7 @@ def asymmetric(query: Coded, codes: Mapping[int, bytes]) -> dict[int, float]:
 
 def rescored(query: Coded, kept: Mapping[int, bytes], keep: KeepFeatures) -> dict[int, float]:
     """By the same keys as the kept features: their Euclidean distance to the query's."""
-    assert query.features is not None
+    assert query.features is not None  # nosec B101  # for the type checker
     if not kept:
         return {}
     rows = np.stack([kept_features.unpack(packed, keep) for packed in kept.values()])

@@ -1,10 +1,14 @@
 """The server: uvicorn, as one process or several; when each stops is for `service.stopping` to say."""
 
+import os
 import signal
 import socket
 import sys
+import tempfile
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import FrameType
 
 import uvicorn
@@ -12,8 +16,13 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.supervisors import Multiprocess
 
+from service import logs
+from service.http.measuring import SHARED
 from service.settings import Settings
 
+# Where the worker processes count together, if it is there: in memory, as a process that writes to a mapped file on a
+# full disk is killed.
+SHARED_MEMORY = Path("/dev/shm")  # nosec B108  # a folder of its own is made in it
 # When a worker is told to stop, `service.stopping` takes up to 6 seconds, then these; after 9, it ends by itself.
 CLOSE_SECONDS = 2
 KILL_SECONDS = 9.5
@@ -76,6 +85,8 @@ def serve(settings: Settings) -> None:
         port=settings.port,
         workers=settings.workers,
         log_level=settings.log_level,
+        log_config=logs.configuration(settings.log_level, settings.log_format),
+        server_header=False,
         http=Connection,
         timeout_graceful_shutdown=CLOSE_SECONDS,
     )
@@ -95,7 +106,17 @@ def _serve_by_one(config: uvicorn.Config) -> None:
 
 
 def _serve_by_many(config: uvicorn.Config) -> None:
-    workers = Workers(config, [config.bind_socket()])
-    workers.run()
+    with _counting_together():
+        workers = Workers(config, [config.bind_socket()])
+        workers.run()
     if any(worker.exitcode == STARTUP_FAILURE for worker in workers.processes):
         sys.exit(STARTUP_FAILURE)
+
+
+@contextmanager
+def _counting_together() -> Iterator[None]:
+    """A folder for what the worker processes count, as they could only speak for themselves else."""
+    in_memory = SHARED_MEMORY if os.access(SHARED_MEMORY, os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="hammingway-", dir=in_memory, ignore_cleanup_errors=True) as folder:
+        os.environ[SHARED] = folder
+        yield

@@ -2,13 +2,15 @@
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "HAMMINGWAY_"
 DATABASE = "hammingway.sqlite"
+# Pillow itself refuses more.
+MOST_PIXELS = 178_956_970
 Positive = Annotated[int, Field(ge=1)]
 
 
@@ -28,10 +30,24 @@ class Settings(BaseSettings):
     queue: Positive = Field(1000, description="requests that may wait in a process; more are answered 429")
     max_body_bytes: Positive = Field(64 * 2**20, description="largest JSON body")
     max_line_bytes: Positive = Field(16 * 2**20, description="longest line of an NDJSON body")
+    max_inflation: Positive = Field(
+        200, description="what a byte of a compressed NDJSON body may become, beyond the size of a JSON body"
+    )
     max_items: Positive = Field(10_000, description="most items, ids or inputs in one JSON request")
     max_queries: Positive = Field(1000, description="most queries in one search request")
     max_limit: Positive = Field(10_000, description="largest limit of a search")
     max_rejected: Positive = Field(10_000, description="bad lines after which an NDJSON import stops")
+    max_collections: Positive = Field(1000, description="most collections")
+    max_characters: Positive = Field(100_000, description="most characters of a text")
+    max_pixels: int = Field(
+        50_000_000, ge=1, le=MOST_PIXELS, description="most pixels of an image, which is not decoded if it has more"
+    )
+    max_seconds: float = Field(
+        60.0, gt=0, allow_inf_nan=False, description="longest that a request may take; snapshots and NDJSON may longer"
+    )
+    keys: str | None = Field(None, description="API keys: a list ROLE:SHA256,.. or a file of them", repr=False)
+    allow_open: bool = Field(False, description="listen beyond this machine without keys")
+    log_format: Literal["text", "json"] = Field("text", description="text, or json: an object a line")
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="debug, info, warning or error")
 
     @property
@@ -46,4 +62,5 @@ class Settings(BaseSettings):
 
     def environment(self) -> dict[str, str]:
         """The same settings as environment variables, for worker processes to read."""
-        return {f"{PREFIX}{name.upper()}": str(value) for name, value in self.model_dump().items()}
+        given = self.model_dump(exclude_none=True)
+        return {f"{PREFIX}{name.upper()}": str(value) for name, value in given.items()}

@@ -17,6 +17,7 @@ import orjson
 
 from service.app import from_environment
 from service.errors import StoppingError
+from service.http.headers import ALWAYS, NOT_STORED
 from service.http.middleware import HEADER, RequestId
 from service.http.problems import MEDIA_TYPE, RETRY_AFTER_SECONDS, Problem
 
@@ -81,7 +82,7 @@ class Stopping:
             await send(message)
 
         task = asyncio.current_task()
-        assert task is not None
+        assert task is not None  # nosec B101  # for the type checker
         self._in_flight.add(task)
         try:
             await self._app(scope, receive, send_on)
@@ -147,6 +148,7 @@ async def _answer(scope: Scope, receive: Receive, send: Send, error: StoppingErr
         HEADER: scope["request_id"],
     }
     encoded = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    encoded += [*ALWAYS, NOT_STORED]
     await _read_rest(scope, receive)
     await send({"type": "http.response.start", "status": error.status, "headers": [*encoded, CLOSE]})
     await send({"type": "http.response.body", "body": body})

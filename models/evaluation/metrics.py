@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 
 from models.codes import Codes, unpack
 
+Floats = NDArray[np.float64]
+BLOCK = 65_536
+
 
 @dataclass(frozen=True)
 class TieGroups:
@@ -74,12 +77,34 @@ def average_precision(groups: TieGroups, depth: int | None = None) -> float:
     return value / min(total, depth)
 
 
+def share_of_ones(codes: Codes) -> Floats:
+    """For each bit, the share (bits,) of codes (n, bits / 8) in which it is set; NaN of no codes."""
+    ones = np.zeros(codes.shape[1] * 8)
+    for start in range(0, len(codes), BLOCK):
+        ones += unpack(codes[start : start + BLOCK]).sum(axis=0, dtype=np.int64)
+    return ones / len(codes) if len(codes) else ones * np.nan
+
+
+def entropy(share: Floats) -> Floats:
+    """The entropy, in bits, of bits that are set with these probabilities: 1.0 at one half."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return -np.nan_to_num(share * np.log2(share)) - np.nan_to_num((1 - share) * np.log2(1 - share))
+
+
 def bit_entropy(codes: Codes) -> float:
     """Mean over the bits of the entropy of the bit's share of ones: 1.0 where all are balanced."""
-    share = unpack(codes).mean(axis=0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        entropy = -np.nan_to_num(share * np.log2(share)) - np.nan_to_num((1 - share) * np.log2(1 - share))
-    return float(entropy.mean())
+    return float(entropy(share_of_ones(codes)).mean())
+
+
+def bit_correlation(codes: Codes) -> Floats:
+    """Pearson correlations (bits, bits) between the bits of codes; 0 for a bit that never changes, 1 with itself."""
+    bits = unpack(codes).astype(np.float64)
+    bits -= bits.mean(axis=0)
+    length = np.sqrt(np.square(bits).sum(axis=0))
+    bits /= np.where(length > 0, length, 1.0)
+    correlation: Floats = bits.T @ bits
+    np.fill_diagonal(correlation, 1.0)
+    return correlation
 
 
 def distinct_share(codes: Codes) -> float:

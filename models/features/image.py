@@ -54,6 +54,12 @@ class ImageFeatures:
         shape = (self.height, self.width) if self.mode == "L" else (self.height, self.width, 3)
         return Image.fromarray(pixels.reshape(shape))
 
+    def png(self, row: NDArray[np.float32]) -> bytes:
+        """The image of a row (dimension,), encoded as PNG: `row` gives the same row again, but for its rounding."""
+        content = io.BytesIO()
+        self.image(row).save(content, "PNG")
+        return content.getvalue()
+
     def settings(self) -> dict[str, Any]:
         """Modality, size and mode."""
         return {"modality": self.modality, "width": self.width, "height": self.height, "mode": self.mode}

@@ -17,7 +17,7 @@ from rich.console import Console
 from scripts.benchmark import library, machine, raw
 from scripts.benchmark.codes import KINDS, Sample, draw
 from scripts.benchmark.figures import Figures
-from scripts.benchmark.parts import deletes, http, ivf, lag, rivals, search, starts, writes
+from scripts.benchmark.parts import deletes, duplicates, http, ivf, lag, rivals, search, starts, writes
 from scripts.benchmark.picture import draw as draw_picture
 from scripts.benchmark.plan import Plan, plan
 from scripts.benchmark.tables import print_part, print_rivals, print_summary
@@ -25,7 +25,7 @@ from scripts.console import run
 from scripts.options import positive
 from scripts.outputs import check_writable
 
-PARTS = ("search", "http", "ivf", "writes", "start", "deletes", "lag", "rivals")
+PARTS = ("search", "http", "ivf", "writes", "start", "deletes", "lag", "duplicates", "rivals")
 FILLED = {"search", "http", "start", "deletes"}
 ITEMS, QUICK_ITEMS, FEWEST_ITEMS = 1_000_000, 100_000, 1000
 BITS = (64, 128, 256)
@@ -104,6 +104,7 @@ def _measure_main(sample: Sample, planned: Plan, chosen: set[str], figures: Figu
         ("start", "flat", starts.measure),
         ("deletes", "flat", deletes.measure),
         ("lag", "lagging", lag.measure),
+        ("duplicates", "duplicated", duplicates.measure),
         ("rivals", "", rivals.measure),
     ):
         if part in chosen:

@@ -4,8 +4,8 @@ Each process is `driver.py`: it takes its orders pickled on standard input, says
 to, and gives back, pickled, what it counted. Its own processor time comes with it: what the client costs.
 """
 
-import pickle
-import subprocess
+import pickle  # nosec B403  # between our own processes
+import subprocess  # nosec B404  # commands of ours
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -96,7 +96,7 @@ def load(service: int, port: int, requests: Sequence[bytes], connections: int, p
 
 
 def _start(order: Order) -> subprocess.Popen[bytes]:
-    process = subprocess.Popen(
+    process = subprocess.Popen(  # nosec B603  # a list of ours, no shell
         [sys.executable, "-m", "scripts.benchmark.driver"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     pickle.dump(order, _given(process.stdin))
@@ -106,17 +106,17 @@ def _start(order: Order) -> subprocess.Popen[bytes]:
 
 def _finish(process: subprocess.Popen[bytes]) -> Counted:
     try:
-        counted = pickle.load(_given(process.stdout))
+        counted = pickle.load(_given(process.stdout))  # nosec B301  # between our own processes
     except EOFError:
         raise HttpError("expected figures from a process of the client, it failed") from None
     finally:
         _given(process.stdin).close()
         _given(process.stdout).close()
         process.wait()
-    assert isinstance(counted, Counted)
+    assert isinstance(counted, Counted)  # nosec B101  # for the type checker
     return counted
 
 
 def _given(pipe: IO[bytes] | None) -> IO[bytes]:
-    assert pipe is not None
+    assert pipe is not None  # nosec B101  # for the type checker
     return pipe

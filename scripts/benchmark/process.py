@@ -3,7 +3,7 @@
 import os
 import signal
 import socket
-import subprocess
+import subprocess  # nosec B404  # commands of ours
 import sys
 import time
 from pathlib import Path
@@ -34,7 +34,7 @@ class Service:
         options = ("--port", str(self.port), "--log-level", "warning", *options)
         with self._log.open("ab") as log:
             began = time.perf_counter()
-            self._process = subprocess.Popen([*command, *options], stdout=log, stderr=log, start_new_session=True)
+            self._process = subprocess.Popen([*command, *options], stdout=log, stderr=log, start_new_session=True)  # nosec B603  # a list of ours, no shell
         try:
             self._wait_until_ready(began + START_SECONDS)
         except BaseException:

@@ -2,10 +2,11 @@
 
 import numpy as np
 
+from models.evaluation.metrics import bit_correlation, share_of_ones
 from models.neighbours import nearest
 from scripts.report import figures
 from scripts.report.material import SEED, Drawn
-from scripts.report.measures import bit_correlation, pair_distances, share_of_ones
+from scripts.report.measures import pair_distances
 from scripts.report.parts import Picture, Section
 
 NEIGHBOURS = 10

@@ -3,26 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from models.codes import Codes, unpack
+from models.codes import Codes
 
 Floats = NDArray[np.float64]
-
-
-def share_of_ones(codes: Codes) -> Floats:
-    """For each bit, the share (bits,) of codes (n, bits / 8) in which it is set."""
-    share: Floats = unpack(codes).mean(axis=0)
-    return share
-
-
-def bit_correlation(codes: Codes) -> Floats:
-    """Pearson correlations (bits, bits) between the bits of codes; 0 for a bit that never changes, 1 with itself."""
-    bits = unpack(codes).astype(np.float64)
-    bits -= bits.mean(axis=0)
-    length = np.sqrt(np.square(bits).sum(axis=0))
-    bits /= np.where(length > 0, length, 1.0)
-    correlation: Floats = bits.T @ bits
-    np.fill_diagonal(correlation, 1.0)
-    return correlation
 
 
 def smoothed(values: list[float], window: int) -> Floats:

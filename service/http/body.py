@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from models.errors import InvalidInputError
 from service.errors import Fault, FaultsError, InvalidJsonError, TooLargeError
+from service.http.inflating import Bound, inflated
 from service.http.problems import describe
 
 M = TypeVar("M", bound=BaseModel)
@@ -16,12 +17,12 @@ JSON = "application/json"
 
 
 async def read(request: Request, max_bytes: int) -> bytes:
-    """The whole body; raises TooLargeError as soon as it is known to be more than `max_bytes`."""
+    """The whole body, inflated; raises TooLargeError as soon as it is known to be more than `max_bytes`."""
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > max_bytes:
         raise TooLargeError(f"expected a body of at most {max_bytes} bytes, got {declared}")
     body = bytearray()
-    async for chunk in request.stream():
+    async for chunk in inflated(request, Bound(max_bytes)):
         body += chunk
         if len(body) > max_bytes:
             raise TooLargeError(f"expected a body of at most {max_bytes} bytes, got more")
@@ -45,7 +46,11 @@ def parse(model: type[M], body: bytes, **most: int) -> M:
     `most` bounds the lists of the request by name. They are counted before anything in them is looked at: what is
     wrong with each of a million items is as long as the million.
     """
-    value = parse_json(body)
+    return validate(model, parse_json(body), **most)
+
+
+def validate(model: type[M], value: Any, **most: int) -> M:
+    """A request's model from what its body says, as `parse`."""
     if isinstance(value, dict):
         for noun, number in most.items():
             given = value.get(noun)

@@ -8,6 +8,7 @@ from fastapi.responses import Response
 from pydantic import AfterValidator
 
 from service.collections import Description
+from service.http.access import ADMIN, READ
 from service.http.body import parse, read, takes
 from service.http.reply import reply
 from service.http.schemas.collections import CollectionChange, CollectionReply, CollectionSettings, CollectionsReply
@@ -18,7 +19,7 @@ router = APIRouter(prefix="/v1/collections", tags=["collections"])
 NewName = Annotated[str, AfterValidator(collection_name), Path(examples=["pydocs"])]
 
 
-@router.get("", response_model=CollectionsReply, summary="List collections")
+@router.get("", dependencies=READ, response_model=CollectionsReply, summary="List collections")
 async def list_all(state: ServiceState) -> Response:
     """All of them, by name."""
     return await state.readers.run(
@@ -28,6 +29,7 @@ async def list_all(state: ServiceState) -> Response:
 
 @router.put(
     "/{collection}",
+    dependencies=ADMIN,
     response_model=CollectionReply,
     status_code=201,
     responses={200: {"model": CollectionReply, "description": "It was there, with these settings"}},
@@ -40,13 +42,13 @@ async def put(collection: NewName, request: Request, state: ServiceState) -> Res
 
     def work() -> Response:
         wanted = parse(CollectionSettings, body)
-        made, new = state.collections.create(collection, wanted.settings())
+        made, new = state.collections.create(collection, wanted.settings(), state.settings.max_collections)
         return reply(_told(made), 201 if new else 200)
 
     return await state.writers.run(work)
 
 
-@router.get("/{collection}", response_model=CollectionReply, summary="Get a collection")
+@router.get("/{collection}", dependencies=READ, response_model=CollectionReply, summary="Get a collection")
 async def get(collection: str, state: ServiceState) -> Response:
     """Its settings, and how many items it holds."""
     return await state.readers.run(lambda: reply(_told(state.collections.get(collection))))
@@ -54,6 +56,7 @@ async def get(collection: str, state: ServiceState) -> Response:
 
 @router.patch(
     "/{collection}",
+    dependencies=ADMIN,
     response_model=CollectionReply,
     openapi_extra=takes(CollectionChange),
     summary="Change a collection",
@@ -69,7 +72,7 @@ async def patch(collection: str, request: Request, state: ServiceState) -> Respo
     return await state.writers.run(work)
 
 
-@router.delete("/{collection}", status_code=204, summary="Delete a collection")
+@router.delete("/{collection}", dependencies=ADMIN, status_code=204, summary="Delete a collection")
 async def delete(collection: str, state: ServiceState) -> Response:
     """With all its items, for good."""
     await state.writers.run(lambda: state.collections.delete(collection))

@@ -1,16 +1,17 @@
 """Items into a collection and out of it."""
 
-from functools import partial
-
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from service.errors import Fault, FaultsError
-from service.http import ndjson
-from service.http.body import parse, read, takes
-from service.http.reply import fragment, reply
+from service.filters import parse_filter
+from service.http import multipart, ndjson
+from service.http.access import READ, WRITE
+from service.http.body import parse, parse_json, read, takes, validate
+from service.http.imports import import_lines
+from service.http.item_parts import CODE_AND_PAYLOAD, With, told
+from service.http.reply import reply
 from service.http.schemas.items import DeleteReply, DeleteRequest, IndexReply, IndexRequest, ItemReply
-from service.http.state import ServiceState, State
+from service.http.state import ServiceState
 
 router = APIRouter(prefix="/v1/collections/{collection}", tags=["items"])
 BODY = takes(IndexRequest)
@@ -18,39 +19,41 @@ BODY["requestBody"]["content"][ndjson.MEDIA_TYPES[0]] = {
     "schema": {"type": "string", "description": "one item, as in the JSON body, a line"},
     "example": '{"id": "a1", "text": "red running shoes"}\n{"id": "a2", "text": "blue suede shoes"}\n',
 }
+BODY["requestBody"]["content"][multipart.MEDIA_TYPE] = multipart.TAKES_ITEMS
 
 
-@router.post("/index", response_model=IndexReply, openapi_extra=BODY, summary="Upsert items")
+@router.post("/index", dependencies=WRITE, response_model=IndexReply, openapi_extra=BODY, summary="Upsert items")
 async def index(collection: str, request: Request, state: ServiceState) -> Response:
-    """JSON: all items of the request, or none. NDJSON: any number of lines; bad ones are listed, the rest indexed.
+    """JSON, multipart: all items of the request, or none. NDJSON: any number; bad lines are listed, the rest indexed.
 
     What a reply says is indexed is on disk. NDJSON is written in batches: one that breaks off keeps what was written.
     """
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type in ndjson.MEDIA_TYPES:
-        return await _index_lines(collection, request, state)
+        return await import_lines(collection, request, state)
+    divider, most = multipart.boundary(request), state.settings.max_items
     body = await read(request, state.settings.max_body_bytes)
 
     def work() -> Response:
-        wanted = parse(IndexRequest, body, items=state.settings.max_items).items
+        value = parse_json(body) if divider is None else multipart.items(body, divider, most)
+        wanted = validate(IndexRequest, value, items=most).items
         state.collections.upsert(collection, [item.item() for item in wanted])
         return reply({"indexed": len(wanted)})
 
     return await state.writers.run(work)
 
 
-@router.get("/items/{item_id:path}", response_model=ItemReply, summary="Get an item")
-async def get(collection: str, item_id: str, state: ServiceState) -> Response:
-    """The item's code and payload."""
+@router.get("/items/{item_id:path}", dependencies=READ, response_model=ItemReply, summary="Get an item")
+async def get(collection: str, item_id: str, state: ServiceState, carried: With = CODE_AND_PAYLOAD) -> Response:
+    """The item's code and payload, or what `with` asks for."""
 
     def work() -> Response:
-        item = state.collections.item(collection, item_id)
-        return reply({"id": item.id, "code": item.code.hex(), "payload": fragment(item.payload)})
+        return reply(told(state.collections.shown(collection, item_id, frozenset(carried)), carried))
 
     return await state.readers.run(work)
 
 
-@router.delete("/items/{item_id:path}", response_model=DeleteReply, summary="Delete an item")
+@router.delete("/items/{item_id:path}", dependencies=WRITE, response_model=DeleteReply, summary="Delete an item")
 async def delete(collection: str, item_id: str, state: ServiceState) -> Response:
     """An id that no item has is a 404."""
 
@@ -62,36 +65,22 @@ async def delete(collection: str, item_id: str, state: ServiceState) -> Response
     return await state.writers.run(work)
 
 
-@router.post("/delete", response_model=DeleteReply, openapi_extra=takes(DeleteRequest), summary="Delete items")
+@router.post(
+    "/delete",
+    dependencies=WRITE,
+    response_model=DeleteReply,
+    openapi_extra=takes(DeleteRequest),
+    summary="Delete items",
+)
 async def delete_many(collection: str, request: Request, state: ServiceState) -> Response:
-    """All in one write; ids that no item has are passed over."""
+    """By `ids` or by `filter`, all in one write; ids that no item has are passed over."""
     body = await read(request, state.settings.max_body_bytes)
 
     def work() -> Response:
-        ids = parse(DeleteRequest, body, ids=state.settings.max_items).ids
-        return reply({"deleted": state.collections.delete_items(collection, ids)})
+        wanted = parse(DeleteRequest, body, ids=state.settings.max_items)
+        if wanted.filter is not None:
+            condition = parse_filter(wanted.filter)
+            return reply({"deleted": state.collections.delete_matching(collection, condition)})
+        return reply({"deleted": state.collections.delete_items(collection, wanted.ids or [])})
 
     return await state.writers.run(work)
-
-
-async def _index_lines(collection: str, request: Request, state: State) -> Response:
-    # Looked up first: a body of any length to a collection that is not there is not read.
-    await state.readers.run(lambda: state.collections.get(collection))
-    longest, most = state.settings.max_line_bytes, state.settings.max_rejected
-    indexed = 0
-    faults: dict[int, Fault] = {}
-    async for batch in ndjson.read_batches(ndjson.read_lines(request.stream(), longest)):
-        work = partial(ndjson.index_batch, state.collections, collection, batch, longest)
-        more, more_faults = await state.writers.run(work)
-        indexed += more
-        faults |= more_faults
-        if len(faults) >= most:
-            outcome = f"stopped at {most} bad lines, with {indexed} items indexed"
-            raise FaultsError(outcome, list(faults.values()), indexed)
-    if faults and not indexed:
-        raise FaultsError("nothing was indexed", list(faults.values()))
-    rejected = [
-        {"line": number, "status": fault.status, "title": fault.title, "detail": fault.detail}
-        for number, fault in faults.items()
-    ]
-    return reply({"indexed": indexed, "rejected": rejected})

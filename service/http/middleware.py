@@ -4,12 +4,14 @@ import re
 import uuid
 from itertools import count
 
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service import logs
+
 HEADER = "X-Request-ID"
+_NAME = HEADER.lower().encode()
 _LOW_BITS = 64
-_SANE = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_SANE = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 
 class RequestId:
@@ -25,13 +27,15 @@ class RequestId:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given = Headers(scope=scope).get(HEADER, "")
-        request_id = given if _SANE.fullmatch(given) else f"{next(self._numbers):032x}"
+        given = next((value for name, value in scope["headers"] if name == _NAME), b"")
+        request_id = given.decode() if _SANE.fullmatch(given) else f"{next(self._numbers):032x}"
+        added = (_NAME, request_id.encode())
         scope["request_id"] = request_id
+        logs.request_id.set(request_id)
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)[HEADER] = request_id
+                message["headers"] = [*(pair for pair in message.get("headers", ()) if pair[0] != _NAME), added]
             await send(message)
 
         await self._app(scope, receive, send_with_id)

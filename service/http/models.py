@@ -7,6 +7,7 @@ from fastapi.responses import Response
 
 from models.errors import HammingwayError
 from service.hashers import Hashers
+from service.http.access import READ
 from service.http.reply import reply
 from service.http.schemas.hashers import HashersReply
 from service.http.state import ServiceState
@@ -15,7 +16,7 @@ router = APIRouter(prefix="/v1/models", tags=["hashers"])
 LISTED = ("modality", "bits", "objective")
 
 
-@router.get("", response_model=HashersReply, summary="List hashers")
+@router.get("", dependencies=READ, response_model=HashersReply, summary="List hashers")
 async def list_all(state: ServiceState) -> Response:
     """All versions of all hashers; those that were damaged are not served, and say why."""
     return await state.readers.run(
@@ -23,7 +24,7 @@ async def list_all(state: ServiceState) -> Response:
     )
 
 
-@router.get("/{reference}", response_model=dict[str, Any], summary="Get a hasher's card")
+@router.get("/{reference}", dependencies=READ, response_model=dict[str, Any], summary="Get a hasher's card")
 async def get(reference: str, state: ServiceState) -> Response:
     """`name@version`, or `name` for its newest version: how it was trained, on what, and how well it does."""
     return await state.readers.run(lambda: reply(state.hashers.get(reference).card))

@@ -28,9 +28,12 @@ class Line:
 
 
 async def read_lines(chunks: AsyncIterable[bytes], longest: int) -> AsyncIterator[Line]:
-    """The lines of a body; holds at most one line and one chunk, and only counts what is longer than `longest`."""
+    """The lines of a body that are not blank; holds at most one and a chunk, only counts what is beyond `longest`."""
     number, length = 1, 0
     held: list[bytes] = []
+
+    def blank() -> bool:
+        return length <= longest and not any(part.strip() for part in held)
 
     def line() -> Line:
         return Line(number, length, b"".join(held) if length <= longest else None)
@@ -38,25 +41,26 @@ async def read_lines(chunks: AsyncIterable[bytes], longest: int) -> AsyncIterato
     async for chunk in chunks:
         for place, part in enumerate(chunk.split(b"\n")):
             if place:
-                yield line()
+                if length and not blank():
+                    yield line()
                 number, length = number + 1, 0
                 held.clear()
+            if not part:
+                continue
             length += len(part)
             if length <= longest:
                 held.append(part)
             else:
                 held.clear()
-    if length:
+    if length and not blank():
         yield line()
 
 
 async def read_batches(lines: AsyncIterable[Line]) -> AsyncIterator[list[Line]]:
-    """Lines that are not blank, as many together as make one write worth its while."""
+    """Lines, as many together as make one write worth its while."""
     batch: list[Line] = []
     size = 0
     async for line in lines:
-        if line.content is not None and not line.content.strip():
-            continue
         batch.append(line)
         size += len(line.content or b"")
         if len(batch) >= BATCH_LINES or size >= BATCH_BYTES:

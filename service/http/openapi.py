@@ -7,27 +7,40 @@ from pydantic.json_schema import models_json_schema
 
 from service.http.problems import MEDIA_TYPE, Problem
 from service.http.schemas.collections import CollectionChange, CollectionSettings
+from service.http.schemas.compare import CompareRequest
+from service.http.schemas.decode import DecodeRequest
+from service.http.schemas.duplicates import DuplicatesRequest
 from service.http.schemas.encode import EncodeRequest
 from service.http.schemas.items import DeleteRequest, IndexRequest
 from service.http.schemas.search import SearchRequest
 
-REQUESTS = (CollectionChange, CollectionSettings, DeleteRequest, EncodeRequest, IndexRequest, SearchRequest)
+REQUESTS = (
+    CollectionChange,
+    CollectionSettings,
+    CompareRequest,
+    DecodeRequest,
+    DeleteRequest,
+    DuplicatesRequest,
+    EncodeRequest,
+    IndexRequest,
+    SearchRequest,
+)
 
 
-def install(app: FastAPI) -> None:
-    """Complete the document when it is first asked for."""
+def install(app: FastAPI, with_keys: bool) -> None:
+    """Complete the document when it is first asked for; `with_keys` says whether a key has to be given."""
     make = app.openapi
 
     def complete() -> dict[str, Any]:
         if app.openapi_schema is None:
-            _complete(make())
-        assert app.openapi_schema is not None
+            _complete(make(), with_keys)
+        assert app.openapi_schema is not None  # nosec B101  # for the type checker
         return app.openapi_schema
 
     app.openapi = complete  # type: ignore[method-assign]
 
 
-def _complete(document: dict[str, Any]) -> None:
+def _complete(document: dict[str, Any], with_keys: bool) -> None:
     _, definitions = models_json_schema(
         [(model, "validation") for model in (*REQUESTS, Problem)], ref_template="#/components/schemas/{model}"
     )
@@ -44,3 +57,6 @@ def _complete(document: dict[str, Any]) -> None:
         for operation in path.values():
             operation["responses"].pop("422", None)
             operation["responses"]["default"] = problem
+            if "security" in operation and not with_keys:
+                # Nothing is one of the ways to be let in.
+                operation["security"].append({})

@@ -15,12 +15,14 @@ from starlette.exceptions import HTTPException
 
 from models.errors import HammingwayError
 from service.errors import FaultsError, NotReadyError
+from service.http.headers import ALWAYS, NOT_STORED
 from service.http.middleware import HEADER
 
 MEDIA_TYPE = "application/problem+json"
 MOST_ERRORS = 20
 LONGEST_ECHO = 80
 RETRY_AFTER_SECONDS = "1"
+RETRIED = (429, 503, 504)
 log = logging.getLogger(__name__)
 # What came may be deep or long: only its beginning is ever written out.
 _ECHO = reprlib.Repr()
@@ -71,7 +73,7 @@ def _reply(
     problem = Problem(
         title=title, status=status, detail=detail, errors=list(errors), indexed=indexed, request_id=request_id
     )
-    headers = {"Retry-After": RETRY_AFTER_SECONDS} if status in (429, 503) else {}
+    headers = {"Retry-After": RETRY_AFTER_SECONDS} if status in RETRIED else {}
     if request_id:
         # Set here, too: the reply to a bug is made outside the middleware.
         headers[HEADER] = request_id
@@ -79,8 +81,8 @@ def _reply(
     return Response(orjson.dumps(problem.model_dump(exclude=left_out)), status, headers, MEDIA_TYPE)
 
 
-async def _on_hammingway_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HammingwayError)
+def answer(request: Request, error: HammingwayError) -> Response:
+    """The reply to one of the errors that are raised on purpose."""
     faults: list[Fault] = []
     indexed = None
     if isinstance(error, FaultsError):
@@ -88,11 +90,18 @@ async def _on_hammingway_error(request: Request, error: Exception) -> Response:
         faults = [Fault(where=fault.where, detail=fault.detail) for fault in error.faults]
     if error.status >= 500 and not isinstance(error, NotReadyError):
         log.error("request %s: %s: %s", request.scope.get("request_id"), error.title, error)
-    return _reply(request, error.status, error.title, str(error), faults, indexed)
+    reply = _reply(request, error.status, error.title, str(error), faults, indexed)
+    reply.headers.update(getattr(error, "headers", {}))
+    return reply
+
+
+async def _on_hammingway_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HammingwayError)  # nosec B101  # for the type checker
+    return answer(request, error)
 
 
 async def _on_validation_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
+    assert isinstance(error, RequestValidationError)  # nosec B101  # for the type checker
     errors = error.errors()
     faults = [describe(fault) for fault in errors[:MOST_ERRORS]]
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
@@ -100,7 +109,7 @@ async def _on_validation_error(request: Request, error: Exception) -> Response:
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
+    assert isinstance(error, HTTPException)  # nosec B101  # for the type checker
     title = HTTPStatus(error.status_code).phrase
     reply = _reply(request, error.status_code, title, f"{error.detail}: {request.method} {request.url.path[:200]}")
     reply.headers.update(error.headers or {})
@@ -109,4 +118,7 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
 
 async def _on_bug(request: Request, error: Exception) -> Response:
     # The framework logs the traceback; a caller is told nothing of the inside.
-    return _reply(request, 500, "Internal error", "the service failed; its log says more under this request's id")
+    reply = _reply(request, 500, "Internal error", "the service failed; its log says more under this request's id")
+    # Here, too, as this reply is made outside the middleware.
+    reply.raw_headers.extend((*ALWAYS, NOT_STORED))
+    return reply

@@ -3,15 +3,20 @@
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from service.http.access import READ
 from service.http.body import read, takes
+from service.http.direct import Direct
+from service.http.multipart import MEDIA_TYPE, TAKES_SEARCH, boundary
 from service.http.schemas.search import SearchReply, SearchRequest
 from service.http.searches import Asked
 from service.http.state import ServiceState
 
-router = APIRouter(prefix="/v1/collections/{collection}", tags=["search"])
+router = APIRouter(prefix="/v1/collections/{collection}", tags=["search"], route_class=Direct)
+BODY = takes(SearchRequest)
+BODY["requestBody"]["content"][MEDIA_TYPE] = TAKES_SEARCH
 
 
-@router.post("/search", response_model=SearchReply, openapi_extra=takes(SearchRequest), summary="Search")
+@router.post("/search", dependencies=READ, response_model=SearchReply, openapi_extra=BODY, summary="Search")
 async def search(collection: str, request: Request, state: ServiceState) -> Response:
     """In the order (distance, id), over every write that was acknowledged before the request.
 
@@ -19,4 +24,5 @@ async def search(collection: str, request: Request, state: ServiceState) -> Resp
     not find the item itself. `max_distance` is inclusive; without it the `limit` nearest are given, however far they
     are. `rank` orders the nearest anew: `asymmetric` by the query's logits, `rescored` by the features that were kept.
     """
-    return await state.searches.run(Asked(collection, await read(request, state.settings.max_body_bytes)))
+    divider = boundary(request)
+    return await state.searches.run(Asked(collection, await read(request, state.settings.max_body_bytes), divider))

@@ -12,8 +12,10 @@ from models.errors import InvalidInputError
 from service.collections import Answer, Collections
 from service.combining import Combining
 from service.filters import parse_filter
-from service.http.body import parse
-from service.http.reply import fragment, reply
+from service.http import multipart
+from service.http.body import parse_json, validate
+from service.http.matches import matches_told
+from service.http.reply import reply
 from service.http.schemas.search import SearchRequest
 from service.items import Match, Query, Wanted
 from service.pool import Pool
@@ -25,10 +27,11 @@ DEFAULT_LIMIT = 10
 
 @dataclass(frozen=True)
 class Asked:
-    """A search as it came: a collection's name, and a body that is not parsed yet."""
+    """A search as it came: a collection's name, and a body that is not parsed yet, multipart where it has a divider."""
 
     collection: str
     body: bytes
+    divider: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,8 @@ def _attempt(call: Callable[[], T]) -> T | Exception:
 
 
 def _understand(settings: Settings, asked: Asked) -> _Search:
-    request = parse(SearchRequest, asked.body, queries=settings.max_queries)
+    value = parse_json(asked.body) if asked.divider is None else multipart.search(asked.body, asked.divider)
+    request = validate(SearchRequest, value, queries=settings.max_queries)
     queries = [request.query] if request.query is not None else request.queries or []
     wanted = _wanted(request, settings.max_limit)
     return _Search(asked.collection, [query.query() for query in queries], request.query is not None, wanted)
@@ -87,7 +91,8 @@ def _replies(collections: Collections, group: Sequence[_Search]) -> list[tuple[_
 
 
 def _reply(search: _Search, answer: Answer, results: list[list[Match]]) -> Response:
-    told = [[_match(match, answer.bits) for match in matches] for matches in results]
+    parts = search.wanted.carried
+    told = [matches_told(matches, answer.bits, parts) for matches in results]
     return reply({"results": told[0] if search.single else told, "hasher": answer.hasher})
 
 
@@ -106,17 +111,6 @@ def _wanted(request: SearchRequest, most: int) -> Wanted:
     if candidates is not None and request.rank == "hamming":
         raise InvalidInputError("candidates: expected them with rank asymmetric or rescored, got them with hamming")
     condition = None if request.filter is None else parse_filter(request.filter)
-    return Wanted(_limit(request, most), request.max_distance, condition, request.rank, candidates, request.exact)
-
-
-def _match(match: Match, bits: int) -> dict[str, object]:
-    similarity = round(1 - match.distance / bits, 4)
-    told: dict[str, object] = {
-        "id": match.id,
-        "distance": match.distance,
-        "similarity": similarity,
-        "payload": fragment(match.payload),
-    }
-    if match.score is not None:
-        told["score"] = match.score
-    return told
+    carried = frozenset(request.carried)
+    limit = _limit(request, most)
+    return Wanted(limit, request.max_distance, condition, request.rank, candidates, request.exact, carried)

@@ -6,11 +6,16 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from models.errors import HammingwayError
+from service.analyses import Analyses
 from service.collections import Collections
+from service.duplicates import Duplicates
 from service.errors import NotReadyError
 from service.hashers import Hashers
+from service.http.measuring import Metrics
 from service.http.searches import Searches
+from service.keys import Keys
 from service.pool import Pool
+from service.runs import Runs
 from service.settings import Settings
 
 
@@ -39,6 +44,12 @@ class State:
     readers: Pool
     writers: Pool
     searches: Searches
+    keys: Keys
+    metrics: Metrics
+    duplicates: Duplicates
+    runs: Runs
+    analyses: Analyses
+    analysts: Pool
     readiness: Readiness = field(default_factory=Readiness)
 
 
@@ -48,11 +59,12 @@ async def _state(request: Request) -> State:
     return state
 
 
-async def _ready_state(request: Request) -> State:
+async def ready_state(request: Request) -> State:
+    """What the request works with, once every collection has caught up; raises NotReadyError."""
     state: State = request.state.service
     state.readiness.require()
     return state
 
 
 AnyState = Annotated[State, Depends(_state)]
-ServiceState = Annotated[State, Depends(_ready_state)]
+ServiceState = Annotated[State, Depends(ready_state)]

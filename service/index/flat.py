@@ -123,6 +123,12 @@ def compact(snapshot: Snapshot) -> Compacted:
     return Compacted(rows, snapshot.columns.codes[rows], snapshot.columns.sequences[rows], snapshot.size)
 
 
+def latest(snapshot: Snapshot, most: int) -> tuple[NDArray[np.int64], Codes]:
+    """Sequence numbers (n,) and codes (n, bits / 8) of the `most` live items that came last, in their order."""
+    rows = np.flatnonzero(snapshot.columns.died[: snapshot.size] > snapshot.epoch)[-most:]
+    return snapshot.columns.sequences[rows], snapshot.columns.codes[rows]
+
+
 def _empty(capacity: int, code_bytes: int) -> Columns:
     return Columns(
         np.empty((capacity, code_bytes), np.uint8),

@@ -118,6 +118,14 @@ class Snapshot:
         live: NDArray[np.int64] = rows[self.columns.died[rows] > self.epoch] if self.removed else rows
         return live
 
+    def codes(self, sequences: NDArray[np.int64]) -> tuple[Codes, NDArray[np.bool_]]:
+        """Codes of sequence numbers (n,), removed or not; and which (n,) of them are still known at all."""
+        known = self.columns.sequences[: self.size]
+        rows = np.searchsorted(known, sequences)
+        here = rows < self.size
+        here[here] = known[rows[here]] == sequences[here]
+        return self.columns.codes[rows[here]], here
+
     def _at(self, distances: NDArray[np.int32], rows: NDArray[np.int64]) -> Candidates:
         return Candidates(distances, self.columns.sequences[rows], self.columns.order[rows])
 

@@ -14,6 +14,11 @@ BUSY_POLL_SECONDS = 0.005
 FEW_KILOBYTES, MANY_KILOBYTES = 256, 4096
 
 
+def sqlite_version() -> str:
+    """Of the library that is used."""
+    return sqlite3.sqlite_version
+
+
 def create(path: Path) -> sqlite3.Connection:
     """Open the database, made where there is none; raises UnusableStoreError where something else is at that path."""
     try:

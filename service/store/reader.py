@@ -9,26 +9,26 @@ from sqlite3 import Connection
 from typing import Any
 
 import numpy as np
-import orjson
 from numpy.typing import NDArray
 
 from service.filters import Condition
+from service.store import lookups
 from service.store.connection import FEW_KILOBYTES, connect, transaction
 from service.store.errors import SQLITE_ERRORS, DamagedStoreError, translate, translated
 from service.store.filtering import compile_filter
+from service.store.lookups import listed
+from service.store.pages import Asked, Page, read_page
 from service.store.rows import (
     COLLECTION_COLUMNS,
     ITEM_COLUMNS,
     collection_row,
     stored_item,
-    verified_features,
     verify_items,
 )
 from service.store.schema import CollectionRow, StoredItem
 
 FEW = 4096
 BLOCK_ROWS = 8192
-BY_SEQUENCE = f"SELECT {ITEM_COLUMNS} FROM json_each(?) CROSS JOIN items ON sequence = value"
 
 # Of an item: collection, sequence number, code. Of a removal: collection, sequence number.
 Added = list[tuple[int, int, bytes]]
@@ -74,7 +74,7 @@ class Reader:
     def collection(self, name: str) -> CollectionRow | None:
         """The collection of that name, or None."""
         with self._reading() as connection:
-            row = connection.execute(f"SELECT {COLLECTION_COLUMNS} FROM collections WHERE name = ?", (name,)).fetchone()
+            row = connection.execute(f"SELECT {COLLECTION_COLUMNS} FROM collections WHERE name = ?", (name,)).fetchone()  # nosec B608  # constants of ours; values are parameters
         return collection_row(row) if row else None
 
     def collections(self) -> list[CollectionRow]:
@@ -95,20 +95,19 @@ class Reader:
             if found is None:
                 return None
             sequence, item = found
-            kept = _features(connection, [sequence])
+            kept = lookups.features(connection, [sequence])
         return item._replace(features=kept.get(sequence))
 
     def by_sequence(self, sequences: Iterable[int]) -> dict[int, StoredItem]:
         """Items by their sequence numbers; those removed since are left out."""
-        listed = _listed(sequences)
         with self._reading() as connection:
-            rows = connection.execute(BY_SEQUENCE, (listed,)).fetchall()
-        return {sequence: item for sequence, _, item in map(stored_item, rows)}
+            rows = lookups.item_rows(connection, sequences)
+        return lookups.verified_items(rows)
 
     def features(self, sequences: Iterable[int]) -> dict[int, bytes]:
         """Kept features by their items' sequence numbers; those removed since are left out."""
         with self._reading() as connection:
-            return _features(connection, sequences)
+            return lookups.features(connection, sequences)
 
     def first_by_id(self, collection: int, sequences: Sequence[int], count: int) -> dict[int, StoredItem]:
         """The `count` first, by id (in code point order), of the items with these sequence numbers, by these."""
@@ -116,9 +115,9 @@ class Reader:
             if len(sequences) > FEW:
                 sequences = _first_of_many(connection, collection, set(sequences), count)
             rows = connection.execute(
-                f"SELECT {ITEM_COLUMNS} FROM json_each(?) CROSS JOIN items ON sequence = value"
+                f"SELECT {ITEM_COLUMNS} FROM json_each(?) CROSS JOIN items ON sequence = value"  # nosec B608  # constants of ours; values are parameters
                 " ORDER BY items.id LIMIT ?",
-                (_listed(sequences), count),
+                (listed(sequences), count),
             ).fetchall()
         return {sequence: item for sequence, _, item in map(stored_item, rows)}
 
@@ -127,6 +126,22 @@ class Reader:
         with self._reading() as connection:
             rows = connection.execute("SELECT sequence FROM items WHERE collection = ? ORDER BY id", (collection,))
             return np.fromiter((sequence for (sequence,) in rows), np.int64)
+
+    @contextmanager
+    def all_by_id(self, collection: int) -> Iterator[Iterator[list[tuple[int, str]]]]:
+        """Sequence numbers and ids of a collection, verified, in the order of ids, all of the moment of entry."""
+        with self._reading() as connection, transaction(connection, "DEFERRED"):
+            # Executed at once, which is when the moment begins.
+            rows = connection.execute(
+                f"SELECT {ITEM_COLUMNS} FROM items WHERE collection = ? ORDER BY items.id",  # nosec B608  # constants of ours; values are parameters
+                (collection,),
+            )
+            yield ([(sequence, item.id) for sequence, _, item in map(stored_item, block)] for block in _blocks(rows))
+
+    def page(self, collection: int, asked: Asked) -> Page:
+        """Items in the order of their ids, all of one moment."""
+        with self._reading() as connection, transaction(connection, "DEFERRED"):
+            return read_page(connection, collection, asked)
 
     def matching(self, collection: int, condition: Condition, after: int) -> tuple[list[int], int]:
         """Sequence numbers above `after`, ascending, of the items that a filter lets through; and the highest given.
@@ -141,7 +156,7 @@ class Reader:
             ).fetchone()
             # The plus keeps SQLite from walking the collection's ids, new or old, instead of the new rows alone.
             rows = connection.execute(
-                "SELECT sequence FROM items"
+                "SELECT sequence FROM items"  # nosec B608  # constants of ours; values are parameters
                 f" WHERE sequence > ? AND +collection = ? AND ({expression}) ORDER BY sequence",
                 (after, collection, *parameters),
             )
@@ -152,8 +167,8 @@ class Reader:
         expression, parameters = compile_filter(condition)
         with self._reading() as connection:
             rows = connection.execute(
-                f"SELECT sequence, ({expression}) FROM items WHERE sequence IN (SELECT value FROM json_each(?))",
-                (*parameters, _listed(sequences)),
+                f"SELECT sequence, ({expression}) FROM items WHERE sequence IN (SELECT value FROM json_each(?))",  # nosec B608  # constants of ours; values are parameters
+                (*parameters, listed(sequences)),
             )
             return {sequence: bool(through) for sequence, through in rows}
 
@@ -191,7 +206,8 @@ class Reader:
 
 def _item(connection: Connection, collection: int, item_id: str) -> tuple[int, StoredItem] | None:
     row = connection.execute(
-        f"SELECT {ITEM_COLUMNS} FROM items WHERE collection = ? AND id = ?", (collection, item_id)
+        f"SELECT {ITEM_COLUMNS} FROM items WHERE collection = ? AND id = ?",  # nosec B608  # constants of ours; values are parameters
+        (collection, item_id),
     ).fetchone()
     if row is None:
         return None
@@ -199,18 +215,6 @@ def _item(connection: Connection, collection: int, item_id: str) -> tuple[int, S
     if item.id != item_id:
         raise DamagedStoreError(f"expected item {item_id!r} by its id, found {item.id!r}: the database is damaged")
     return sequence, item
-
-
-def _features(connection: Connection, sequences: Iterable[int]) -> dict[int, bytes]:
-    rows = connection.execute(
-        "SELECT sequence, features, checksum FROM features WHERE sequence IN (SELECT value FROM json_each(?))",
-        (_listed(sequences),),
-    ).fetchall()
-    return dict(map(verified_features, rows))
-
-
-def _listed(sequences: Iterable[int]) -> str:
-    return orjson.dumps(list(sequences)).decode()
 
 
 def _first_of_many(connection: Connection, collection: int, wanted: set[int], count: int) -> list[int]:
@@ -226,12 +230,13 @@ def _first_of_many(connection: Connection, collection: int, wanted: set[int], co
 
 def _collections(connection: Connection) -> list[CollectionRow]:
     return [
-        collection_row(row) for row in connection.execute(f"SELECT {COLLECTION_COLUMNS} FROM collections ORDER BY name")
+        collection_row(row)
+        for row in connection.execute(f"SELECT {COLLECTION_COLUMNS} FROM collections ORDER BY name")  # nosec B608  # constants of ours; values are parameters
     ]
 
 
 def _added(connection: Connection, after: int) -> Iterator[Added]:
-    rows = connection.execute(f"SELECT {ITEM_COLUMNS} FROM items WHERE sequence > ? ORDER BY sequence", (after,))
+    rows = connection.execute(f"SELECT {ITEM_COLUMNS} FROM items WHERE sequence > ? ORDER BY sequence", (after,))  # nosec B608  # constants of ours; values are parameters
     for block in _blocks(rows):
         verify_items(block)
         yield [(collection, sequence, code) for sequence, collection, _, code, _, _ in block]

@@ -11,6 +11,7 @@ from pathlib import Path
 from sqlite3 import Connection
 
 from models.errors import InvalidInputError
+from models.versions import NAME
 from service.store.connection import check, connect, require_format, transaction
 from service.store.errors import DamagedStoreError, UnknownCollectionError, translated
 from service.store.rows import COLLECTION_COLUMNS, ITEM_COLUMNS, collection_row, stored_item, verified_features
@@ -34,8 +35,10 @@ class Taken:
 def take(database: Path, collection: str, folder: Path) -> Taken:
     """Write a collection as it is at this moment into a new file of the folder; writes go on meanwhile.
 
-    Raises UnknownCollectionError. Nothing is left behind by one that fails.
+    Raises UnknownCollectionError, also for what cannot be a name, as it becomes part of a path. Nothing is left behind
+    by one that fails.
     """
+    _require_name(collection)
     folder.mkdir(parents=True, exist_ok=True)
     name = f"{collection}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}{SUFFIX}"
     made = folder / f"{name}.new"
@@ -65,11 +68,18 @@ def restore(snapshot: Path, database: Path, name: str | None = None) -> tuple[st
         require_format(source, snapshot)
         row = _only(source, snapshot)
         name = name or row.name
+        if not NAME.fullmatch(name):
+            raise InvalidInputError(f"expected a name of small letters, digits, - and _, at most 64, got {name[:80]!r}")
         with closing(Writer(database)) as writer:
             counted = _Counted(_items(source, row))
             if not writer.load_collection(name, row.settings, counted):
                 raise InvalidInputError(f"expected a name that no collection of {database.parent} has, got {name!r}")
     return name, counted.items
+
+
+def _require_name(collection: str) -> None:
+    if not NAME.fullmatch(collection):
+        raise UnknownCollectionError(f"expected the name of a collection that is there, got {collection[:80]!r}")
 
 
 def _copy(source: Connection, row: CollectionRow, made: Path, name: str) -> int:
@@ -96,7 +106,7 @@ def _items(source: Connection, row: CollectionRow) -> Iterator[list[StoredItem]]
     """All items of a collection with their features, in the order of their sequence numbers, verified."""
     columns = ITEM_COLUMNS.replace("sequence", "items.sequence").replace("checksum", "items.checksum")
     rows = source.execute(
-        f"SELECT {columns}, features.features, features.checksum FROM items"
+        f"SELECT {columns}, features.features, features.checksum FROM items"  # nosec B608  # constants of ours; values are parameters
         " LEFT JOIN features ON features.sequence = items.sequence WHERE collection = ? ORDER BY items.sequence",
         (row.number,),
     )
@@ -113,14 +123,14 @@ def _item(columns: tuple[object, ...], row: CollectionRow) -> StoredItem:
 
 
 def _by_name(source: Connection, name: str) -> CollectionRow:
-    found = source.execute(f"SELECT {COLLECTION_COLUMNS} FROM collections WHERE name = ?", (name,)).fetchone()
+    found = source.execute(f"SELECT {COLLECTION_COLUMNS} FROM collections WHERE name = ?", (name,)).fetchone()  # nosec B608  # constants of ours; values are parameters
     if found is None:
         raise UnknownCollectionError(f"expected the name of a collection that is there, got {name[:80]!r}")
     return collection_row(found)
 
 
 def _only(source: Connection, snapshot: Path) -> CollectionRow:
-    rows = source.execute(f"SELECT {COLLECTION_COLUMNS} FROM collections").fetchall()
+    rows = source.execute(f"SELECT {COLLECTION_COLUMNS} FROM collections").fetchall()  # nosec B608  # constants of ours; values are parameters
     if len(rows) != 1:
         raise InvalidInputError(f"expected {snapshot} to be a snapshot of one collection, found {len(rows)}")
     return collection_row(rows[0])

@@ -2,20 +2,25 @@
 
 import json
 import threading
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from sqlite3 import Connection
 
+from service.errors import TooManyCollectionsError
+from service.filters import Condition
 from service.store.checksums import collection_checksum, features_checksum, item_checksum
 from service.store.connection import committed, create, transaction
 from service.store.errors import DamagedStoreError, UnknownCollectionError, translated
+from service.store.filtering import compile_filter
 from service.store.mark import Mark
-from service.store.rows import COLLECTION_COLUMNS, collection_row
+from service.store.rows import COLLECTION_COLUMNS, ITEM_COLUMNS, collection_row, stored_item
 from service.store.schema import CollectionRow, CollectionSettings, IndexSettings, StoredItem
 
 # Followers that were not heard of for so many removals read everything anew.
 REMOVALS_KEPT = 100_000
+BLOCK_ROWS = 8192
 
 
 class Writer:
@@ -43,9 +48,17 @@ class Writer:
             self._connection.close()
             self._mark.close()
 
-    def create_collection(self, name: str, settings: CollectionSettings) -> CollectionRow | None:
-        """Create a collection, or return None where the name is taken."""
+    def create_collection(
+        self, name: str, settings: CollectionSettings, most: int | None = None
+    ) -> CollectionRow | None:
+        """Create a collection, or return None where the name is taken.
+
+        Raises TooManyCollectionsError where there are `most` already.
+        """
         with self._writing() as connection:
+            (there,) = connection.execute("SELECT count(*) FROM collections").fetchone()
+            if most is not None and there >= most and not _is_there(connection, name):
+                raise TooManyCollectionsError(f"expected at most {most} collections, got one more")
             return _create(connection, name, settings)
 
     def change_index(self, collection: int, index: IndexSettings) -> None:
@@ -101,6 +114,24 @@ class Writer:
             _require(connection, collection)
             return _remove(connection, collection, list(ids))
 
+    def delete_matching(self, collection: int, condition: Condition) -> int:
+        """Delete the items that a filter lets through, all of one moment; returns how many there were.
+
+        Each is verified before it goes. Raises UnknownCollectionError.
+        """
+        expression, parameters = compile_filter(condition)
+        with self._writing() as connection:
+            _require(connection, collection)
+            # Read to the end first, 8 bytes an item: what is walked must not change under the walk.
+            rows = connection.execute(
+                f"SELECT {ITEM_COLUMNS} FROM items WHERE collection = ? AND ({expression})",  # nosec B608  # constants of ours; values are parameters
+                (collection, *parameters),
+            )
+            found = array("q", (sequence for sequence, _, _ in map(stored_item, rows)))
+            for start in range(0, len(found), BLOCK_ROWS):
+                _remove_rows(connection, collection, found[start : start + BLOCK_ROWS].tolist())
+            return len(found)
+
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
         with self._lock, translated(self._path):
@@ -111,7 +142,7 @@ class Writer:
 
 
 def _create(connection: Connection, name: str, settings: CollectionSettings) -> CollectionRow | None:
-    if connection.execute("SELECT 1 FROM collections WHERE name = ?", (name,)).fetchone():
+    if _is_there(connection, name):
         return None
     number = _last(connection, "collections") + 1
     index = settings.index
@@ -126,9 +157,13 @@ def _create(connection: Connection, name: str, settings: CollectionSettings) -> 
     return CollectionRow(number, name, settings)
 
 
+def _is_there(connection: Connection, name: str) -> bool:
+    return connection.execute("SELECT 1 FROM collections WHERE name = ?", (name,)).fetchone() is not None
+
+
 def _require(connection: Connection, collection: int) -> CollectionRow:
     # Numbers are never used again: a collection deleted and made anew under its name is another one.
-    row = connection.execute(f"SELECT {COLLECTION_COLUMNS} FROM collections WHERE number = ?", (collection,)).fetchone()
+    row = connection.execute(f"SELECT {COLLECTION_COLUMNS} FROM collections WHERE number = ?", (collection,)).fetchone()  # nosec B608  # constants of ours; values are parameters
     if row is None:
         raise UnknownCollectionError("expected a collection that is there, got one that was deleted meanwhile")
     return collection_row(row)
@@ -170,11 +205,15 @@ def _remove(connection: Connection, collection: int, ids: Sequence[str]) -> int:
         )
     ]
     if found:
-        listed = (json.dumps(found),)
-        connection.execute("DELETE FROM items WHERE sequence IN (SELECT value FROM json_each(?))", listed)
-        connection.execute("DELETE FROM features WHERE sequence IN (SELECT value FROM json_each(?))", listed)
-        _note_removals(connection, collection, found)
+        _remove_rows(connection, collection, found)
     return len(found)
+
+
+def _remove_rows(connection: Connection, collection: int, sequences: Sequence[int]) -> None:
+    listed = (json.dumps(sequences),)
+    connection.execute("DELETE FROM items WHERE sequence IN (SELECT value FROM json_each(?))", listed)
+    connection.execute("DELETE FROM features WHERE sequence IN (SELECT value FROM json_each(?))", listed)
+    _note_removals(connection, collection, sequences)
 
 
 def _note_removals(connection: Connection, collection: int, sequences: Sequence[int]) -> None:

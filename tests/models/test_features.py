@@ -60,6 +60,21 @@ def test_sixteen_bits_and_transparency_are_scaled_not_clipped() -> None:
     assert ImageFeatures(4, 4).row(png(clear))[0] == 1.0
 
 
+@pytest.mark.parametrize(("mode", "shape"), [("L", (5, 7)), ("RGB", (5, 7, 3))])
+def test_a_row_as_png_is_the_same_row_again_cut_to_what_pixels_can_be(mode: str, shape: tuple[int, ...]) -> None:
+    features = ImageFeatures(7, 5, mode)
+    pixels = np.random.default_rng(4).integers(0, 256, shape, dtype=np.uint8)
+    row = features.row(png(pixels))
+    encoded = features.png(row)
+    assert Image.open(io.BytesIO(encoded)).format == "PNG"
+    assert np.array_equal(features.row(encoded), row)
+    # A decoder's rows may lie beyond black and white.
+    beyond = row * 2 - np.float32(0.5)
+    again = features.row(features.png(beyond))
+    assert np.abs(again - np.clip(beyond, 0, 1)).max() <= 0.5 / 255 + 1e-6
+    assert again.min() == 0 and again.max() == 1
+
+
 def test_image_says_what_is_wrong() -> None:
     features = ImageFeatures(8, 8, max_pixels=10_000)
     whole = png(np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8))

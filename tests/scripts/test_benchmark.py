@@ -24,6 +24,7 @@ from scripts.benchmark.codes import CENTRES, FLIPPED, draw, item_id, lines, plac
 from scripts.benchmark.figures import Figures, Target, median_ratio, percentile_ms
 from scripts.benchmark.load import load
 from scripts.benchmark.machine import cores
+from scripts.benchmark.parts.duplicates import check
 from scripts.benchmark.plan import Case, Plan, plan
 from scripts.benchmark.verify import WrongAnswerError
 from scripts.console import run
@@ -46,6 +47,11 @@ NAMES = {
     },
     "start": {"empty, ready after, s", "ready after, s", "empty, resident, MB", "resident, MB", "bytes an item"},
     "lag": {f"GET /livez during an import, {what}, ms" for what in ("median", "p99", "longest")} | {"requests"},
+    "duplicates": {
+        f"distance {distance}, {what}"
+        for distance in (0, 2, 4, 8)
+        for what in ("s", "groups", "MB more", "searches meanwhile, median, ms", "searches meanwhile, p99, ms")
+    },
 }
 MODULES = {"sqlite-vec": ("apsw", "sqlite_vec"), "LanceDB": ("lancedb", "pyarrow"), "usearch": ("usearch",)}
 
@@ -88,7 +94,7 @@ def test_every_figure_is_there_and_positive(figures: dict[str, Any]) -> None:
         assert deletes[f"search {phase}, times before"] > 0
     for figure in figures["figures"]:
         # Two thousand items take less memory than two processes differ by.
-        assert figure["value"] > 0 or figure["name"] == "bytes an item", figure
+        assert figure["value"] > 0 or figure["name"].endswith(("bytes an item", "MB more")), figure
         if figure["target"]:
             sign, bound = figure["target"].split()
             bound = float(bound.replace(",", ""))
@@ -131,6 +137,28 @@ def test_rivals_are_measured_where_they_are_installed(figures: dict[str, Any]) -
         if not rival["note"]:
             assert rival["search_ms"] > 0
             assert 0.5 < rival["recall"] <= 1
+
+
+def test_wrong_groups_are_noticed() -> None:
+    codes = np.array([[0], [1], [240], [3], [255]], np.uint8)
+    planted = {1: (0, 1)}
+    first = {"id": "item-0", "of": None, "distance": 0}
+    second = {"id": "item-1", "of": "item-0", "distance": 1}
+    third = {"id": "item-3", "of": "item-1", "distance": 1}
+    right = {"group": 1, "items": [first, second, third]}
+    check(codes, planted, [right], 1)
+    # Farther than asked for, the planted one need not be found.
+    check(codes, planted, [], 0)
+    other = {"group": 2, "items": [{"id": "item-2", "of": None, "distance": 0}, {**second, "of": "item-2"}]}
+    for wrong, message in (
+        ([], "in the group of 0"),
+        ([right, right], "order of first ids"),
+        ([{"group": 1, "items": [first, second, second]}], "each item in one group"),
+        ([{"group": 1, "items": [first, {**second, "distance": 0}]}], "true distances"),
+        ([{"group": 1, "items": [first, third]}, other], "true distances"),
+    ):
+        with pytest.raises(WrongAnswerError, match=message):
+            check(codes, planted, wrong, 1)
 
 
 def test_a_wrong_answer_ends_the_benchmark(

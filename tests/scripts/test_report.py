@@ -13,6 +13,7 @@ from PIL import Image
 from models.codes import pack
 from models.errors import InvalidInputError
 from models.evaluation.baselines import baselines
+from models.evaluation.metrics import bit_correlation, share_of_ones
 from models.evaluation.quality import Evaluation, Quality, evaluate
 from models.evaluation.split import split
 from models.features import Features
@@ -29,10 +30,8 @@ from scripts.report.folder import write_files
 from scripts.report.lengths import lengths_section
 from scripts.report.material import draw_base, draw_queries, pick_shown, read_items
 from scripts.report.measures import (
-    bit_correlation,
     cosines,
     pair_distances,
-    share_of_ones,
     smoothed,
     variance_explained,
 )

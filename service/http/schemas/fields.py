@@ -12,6 +12,9 @@ LONGEST_ID_BYTES = 512
 
 
 def _from_base64(value: Any) -> bytes:
+    # JSON has no bytes: they came as a part of a multipart body.
+    if isinstance(value, bytes):
+        return value
     if not isinstance(value, str):
         raise ValueError(f"expected an image as base64, got {type(value).__name__}")
     try:

@@ -1,6 +1,8 @@
 """Items into a collection and out of it."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from service.http.schemas.documents import Item
 from service.http.schemas.fields import Payload, Strict
@@ -32,15 +34,38 @@ class ItemReply(BaseModel):
     """An item as it is kept: its document is not."""
 
     id: str = Field(examples=["a1"])
-    code: str = Field(examples=["09af1c5522e08b71"])
-    payload: Payload
+    code: str | None = Field(None, examples=["09af1c5522e08b71"], description="as hex, unless `with` leaves it out")
+    payload: Payload | None = Field(None, description="unless `with` leaves it out; `{}` where it was given none")
+    features: list[float] | None = Field(
+        None, examples=[[0.25, -1.5]], description="with `features`: as they were kept"
+    )
+
+
+class ItemsReply(BaseModel):
+    """A page of items in the order of their ids (by code point)."""
+
+    items: list[ItemReply] = Field(examples=[[{"id": "a1", "code": "09af1c5522e08b71", "payload": {"price": 30}}]])
+    cursor: str | None = Field(examples=["PaJXUWEy"], description="of the next page; null where there is none")
 
 
 class DeleteRequest(Strict):
-    """Items to delete; ids that no item has are passed over."""
+    """Items to delete, by id or by filter; ids that no item has are passed over."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"ids": ["a1", "a2"]}]})
-    ids: list[str] = Field(description="each deleted where it is there")
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"ids": ["a1", "a2"]}, {"filter": {"price": {"lte": 40}}}]}
+    )
+    ids: list[str] | None = Field(None, description="each deleted where it is there")
+    filter: dict[str, Any] | None = Field(
+        None,
+        description="as in a search: all items that it lets through are deleted. One that names no field is refused",
+        examples=[{"price": {"lte": 40}}],
+    )
+
+    @model_validator(mode="after")
+    def _one(self) -> "DeleteRequest":
+        if (self.ids is None) == (self.filter is None):
+            raise ValueError("expected either ids or a filter")
+        return self
 
 
 class DeleteReply(BaseModel):

@@ -1,11 +1,12 @@
 """Searches and what they find."""
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from service.http.schemas.documents import Query
 from service.http.schemas.fields import Payload, Strict
+from service.items import Part
 
 
 class SearchRequest(Strict):
@@ -37,6 +38,16 @@ class SearchRequest(Strict):
         description="how many of the nearest are ranked anew, `limit` at least; default: 100 asymmetric, 1000 rescored",
     )
     exact: bool = Field(False, description="pass by an IVF index")
+    # `with` is Python's own word.
+    carried: list[Part] = Field(
+        ["payload"],
+        alias="with",
+        max_length=len(get_args(Part)),
+        fail_fast=True,
+        description="what each match carries beside its distance, `[]` for nothing; `features` are of a collection "
+        "that keeps them",
+        examples=[["payload", "code"]],
+    )
 
     @model_validator(mode="after")
     def _one(self) -> "SearchRequest":
@@ -51,7 +62,11 @@ class MatchReply(BaseModel):
     id: str = Field(examples=["a2"])
     distance: int = Field(examples=[3], description="Hamming distance: smaller is nearer")
     similarity: float = Field(examples=[0.9531], description="1 - distance / bits")
-    payload: Payload
+    payload: Payload | None = Field(None, description="unless `with` leaves it out; `{}` where it was given none")
+    code: str | None = Field(None, examples=["09af1c5522e08b71"], description="with `code`: as hex")
+    features: list[float] | None = Field(
+        None, examples=[[0.25, -1.5]], description="with `features`: as they were kept"
+    )
     score: float | None = Field(None, description="what `rank` ordered by, unless hamming: smaller is nearer")
 
 

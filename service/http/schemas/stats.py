@@ -17,6 +17,38 @@ class IndexStats(BaseModel):
     recall_sample: int | None = Field(None, description="items whose neighbours the recall was measured on")
 
 
+class Correlation(BaseModel):
+    """Pearson correlations, by magnitude, of each two bits."""
+
+    largest: float = Field(examples=[0.31])
+    bits: tuple[int, int] = Field(description="the two of the largest", examples=[[3, 41]])
+    mean: float = Field(examples=[0.04])
+    sample: int = Field(description="codes, drawn at random, that it is of", examples=[5721])
+
+
+class Histogram(BaseModel):
+    """How many of a sample are at each distance, from 0 to the number of bits."""
+
+    counts: list[int] = Field(examples=[[0, 2, 31, 98, 67, 2, 0, 0, 0]])
+    sample: int = Field(description="how many there are in all", examples=[200])
+
+
+class Codes(BaseModel):
+    """How good codes are to search by; correlation and distances are of samples, and null without two items."""
+
+    share_of_ones: list[float] = Field(
+        description="for each bit: how often it is set; of all items", examples=[[0.5, 0.49, 0.51]]
+    )
+    entropy: list[float] = Field(
+        description="for each bit: 1 where it is set half the time", examples=[[1.0, 0.999, 1.0]]
+    )
+    mean_entropy: float = Field(description="over all bits", examples=[0.996])
+    distinct: int = Field(description="how many different codes there are; of all items", examples=[5420])
+    correlation: Correlation | None
+    pairs: Histogram | None = Field(description="distances of pairs drawn at random")
+    nearest: Histogram | None = Field(description="distances of items drawn at random to the nearest other item")
+
+
 class StatsReply(BaseModel):
     """A collection in numbers; memory and index are those of the process that answered."""
 
@@ -26,3 +58,4 @@ class StatsReply(BaseModel):
     removed: int = Field(description="rows of removed items that are still in memory", examples=[12])
     memory_bytes: int = Field(examples=[97468])
     index: IndexStats
+    codes: Codes | None = Field(None, description="only where they are asked for; null of an empty collection")

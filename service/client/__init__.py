@@ -1,0 +1,63 @@
+"""The service from Python: `Client`, and `AsyncClient` for event loops. Results are typed, errors `ServiceError`."""
+
+from service.client.asynchronous import AsyncClient
+from service.client.errors import ServiceError
+from service.client.results import (
+    CodeStats,
+    Collection,
+    Comparison,
+    Correlation,
+    Decoded,
+    DecodedDocument,
+    Drift,
+    Duplicate,
+    Encoded,
+    Group,
+    Histogram,
+    Index,
+    Indexed,
+    IndexStats,
+    Item,
+    Match,
+    Model,
+    Page,
+    Rejected,
+    Shift,
+    Side,
+    Snapshot,
+    Stats,
+    Version,
+)
+from service.client.retries import Retries
+from service.client.synchronous import Client
+
+__all__ = [
+    "AsyncClient",
+    "Client",
+    "CodeStats",
+    "Collection",
+    "Comparison",
+    "Correlation",
+    "Decoded",
+    "DecodedDocument",
+    "Drift",
+    "Duplicate",
+    "Encoded",
+    "Group",
+    "Histogram",
+    "Index",
+    "IndexStats",
+    "Indexed",
+    "Item",
+    "Match",
+    "Model",
+    "Page",
+    "Rejected",
+    "Retries",
+    "ServiceError",
+    "Shift",
+    "Side",
+    "Snapshot",
+    "Stats",
+    "Version",
+]

@@ -1,0 +1,333 @@
+"""The client for event loops: what `Client` does, with `await`."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import aclosing
+from types import TracebackType
+from typing import Any, TypeVar
+
+import httpx
+
+from service.client import calls
+from service.client.calls import Call, Document, Filter
+from service.client.errors import ServiceError
+from service.client.exchange import Again, Exchange, Options, Outcome, authorization, require_url
+from service.client.importing import Gathering, Import, Line
+from service.client.results import (
+    Collection,
+    Comparison,
+    Decoded,
+    Drift,
+    Encoded,
+    Group,
+    Indexed,
+    Item,
+    Match,
+    Model,
+    Page,
+    Snapshot,
+    Stats,
+    Version,
+)
+from service.client.retries import Retries
+from service.client.streaming import Lines
+from service.client.synchronous import TIMEOUT_SECONDS
+
+T = TypeVar("T")
+
+
+class AsyncClient:
+    """One service by its URL; `async with` closes the connections. For one event loop. All else is as of `Client`."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        key: str | None = None,
+        timeout: float | None = TIMEOUT_SECONDS,
+        retries: Retries = Retries(),  # noqa: B008
+        compress: bool = False,
+    ) -> None:
+        self._options = Options(url, timeout, retries, compress)
+        self._http = httpx.AsyncClient(base_url=require_url(url), headers=authorization(key))
+
+    async def __aenter__(self) -> "AsyncClient":
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def ready(self) -> bool:
+        """Whether the service is there and ready; asked once."""
+        outcome = await self._try(calls.ready())
+        return isinstance(outcome, httpx.Response) and outcome.is_success
+
+    async def version(self) -> Version:
+        """What serves."""
+        return await self._send(calls.version())
+
+    async def models(self) -> list[Model]:
+        """All hashers, by name and version."""
+        return await self._send(calls.models())
+
+    async def model(self, reference: str) -> dict[str, Any]:
+        """A hasher's card: how it was trained, on what, how good it is."""
+        return await self._send(calls.model(reference))
+
+    async def encode(
+        self, hasher: str, inputs: Sequence[Document], *, format: str = "hex", logits: bool = False
+    ) -> Encoded:
+        """Documents to codes, as `hex`, `base64` or `bits`."""
+        return await self._send(calls.encode(hasher, inputs, format, logits))
+
+    async def decode(
+        self,
+        hasher: str,
+        codes: Sequence[str],
+        *,
+        format: str = "hex",
+        collection: str | None = None,
+        limit: int | None = None,
+    ) -> Decoded:
+        """Codes to what the decoder remembers; for a hasher of texts, to the nearest items of a collection."""
+        return await self._send(calls.decode(hasher, codes, format, collection, limit))
+
+    async def collections(self) -> list[Collection]:
+        """All collections, by name."""
+        return await self._send(calls.collections())
+
+    async def collection(self, name: str) -> Collection:
+        """A collection as it is; raises ServiceError with status 404 where there is none."""
+        return await self._send(calls.collection(name))
+
+    async def create_collection(
+        self,
+        name: str,
+        *,
+        hasher: str | None = None,
+        bits: int | None = None,
+        index: Mapping[str, Any] | None = None,
+        keep_features: str | None = None,
+    ) -> Collection:
+        """Create a collection with a `hasher` or `bits`; what is there with these settings is returned as it is."""
+        call = calls.create_collection(name, hasher=hasher, bits=bits, index=index, keep_features=keep_features)
+        return await self._send(call)
+
+    async def change_collection(self, name: str, *, index: Mapping[str, Any]) -> Collection:
+        """Change how a collection is searched: `{"kind": "ivf"}`."""
+        return await self._send(calls.change_collection(name, index))
+
+    async def delete_collection(self, name: str) -> None:
+        """Delete a collection with all its items; raises ServiceError with status 404 where there is none."""
+        await self._send(calls.delete_collection(name))
+
+    async def stats(self, name: str, *, codes: bool = False) -> Stats:
+        """A collection in numbers, on request also how good its codes are."""
+        return await self._send(calls.stats(name, codes))
+
+    async def drift(self, name: str, *, items: int | None = None) -> Drift:
+        """Whether the latest items differ from what the hasher was trained on."""
+        return await self._send(calls.drift(name, items))
+
+    async def snapshot(self, name: str) -> Snapshot:
+        """Write a collection into a file of the service's; waits as long as it takes."""
+        return await self._send(calls.snapshot(name))
+
+    async def index(self, name: str, items: Sequence[Document]) -> int:
+        """Upsert items, all or none: `{"id": .., "text": .., "payload": ..}`; says how many."""
+        return await self._send(calls.index(name, items))
+
+    async def index_lines(
+        self,
+        name: str,
+        lines: Iterable[Line] | AsyncIterable[Line],
+        *,
+        progress: Callable[[Indexed], None] | None = None,
+    ) -> Indexed:
+        """Upsert items, or lines of JSON, as many as there are; bad and blank ones are passed over, bad ones told.
+
+        They are read as they are sent, 1000 or 8 MiB a request; `progress` is told after each what became of them all.
+        Raises ServiceError that says what was indexed before.
+        """
+        gathering, done = Gathering(), Import()
+        async for line in _each(lines):
+            if batch := gathering.add(line):
+                await self._index_batch(name, batch, done, progress)
+        if batch := gathering.rest():
+            await self._index_batch(name, batch, done, progress)
+        return done.outcome()
+
+    async def search(
+        self,
+        name: str,
+        query: Document,
+        *,
+        limit: int | None = None,
+        max_distance: int | None = None,
+        filter: Filter | None = None,
+        rank: str | None = None,
+        candidates: int | None = None,
+        exact: bool | None = None,
+        with_: Sequence[str] | None = None,
+    ) -> list[Match]:
+        """The items nearest to a document, or to an item by `{"id": ..}`; `with_` says what matches carry."""
+        return await self._send(
+            calls.search(
+                name,
+                query,
+                limit=limit,
+                max_distance=max_distance,
+                filter=filter,
+                rank=rank,
+                candidates=candidates,
+                exact=exact,
+                with_=with_,
+            )
+        )
+
+    async def search_many(
+        self,
+        name: str,
+        queries: Sequence[Document],
+        *,
+        limit: int | None = None,
+        max_distance: int | None = None,
+        filter: Filter | None = None,
+        rank: str | None = None,
+        candidates: int | None = None,
+        exact: bool | None = None,
+        with_: Sequence[str] | None = None,
+    ) -> list[list[Match]]:
+        """The items nearest to each of many queries, in their order."""
+        return await self._send(
+            calls.search_many(
+                name,
+                queries,
+                limit=limit,
+                max_distance=max_distance,
+                filter=filter,
+                rank=rank,
+                candidates=candidates,
+                exact=exact,
+                with_=with_,
+            )
+        )
+
+    async def compare(self, name: str, a: Document, b: Document) -> Comparison:
+        """How far apart two documents, codes or items are, and in which bits."""
+        return await self._send(calls.compare(name, a, b))
+
+    async def duplicates(self, name: str, max_distance: int, *, after: str | None = None) -> AsyncIterator[Group]:
+        """Groups of near-duplicates within a Hamming distance, each as it comes; the first may take minutes.
+
+        Where they break off, `after` the first id of the last one goes on.
+        """
+        async with aclosing(self._stream(calls.duplicates(name, max_distance, after))) as groups:
+            async for group in groups:
+                yield group
+
+    async def item(self, name: str, item_id: str, *, with_: Sequence[str] | None = None) -> Item:
+        """An item by its id; raises ServiceError with status 404 where there is none."""
+        return await self._send(calls.item(name, item_id, with_))
+
+    async def items(
+        self,
+        name: str,
+        *,
+        filter: Filter | None = None,
+        with_: Sequence[str] | None = None,
+        page_size: int | None = None,
+    ) -> AsyncIterator[Item]:
+        """All items by id, or those that a filter lets through, fetched page by page as they are asked for."""
+        page = await self.page(name, limit=page_size, filter=filter, with_=with_)
+        for item in page.items:
+            yield item
+        while page.cursor is not None:
+            page = await self.page(name, cursor=page.cursor, limit=page_size, filter=filter, with_=with_)
+            for item in page.items:
+                yield item
+
+    async def page(
+        self,
+        name: str,
+        *,
+        cursor: str | None = None,
+        limit: int | None = None,
+        filter: Filter | None = None,
+        with_: Sequence[str] | None = None,
+    ) -> Page:
+        """One page of items, with the cursor of the next."""
+        return await self._send(calls.page(name, cursor, limit, filter, with_))
+
+    async def delete_item(self, name: str, item_id: str) -> None:
+        """Delete an item; raises ServiceError with status 404 where there is none."""
+        await self._send(calls.delete_item(name, item_id))
+
+    async def delete(self, name: str, *, ids: Sequence[str] | None = None, filter: Filter | None = None) -> int:
+        """Delete items by id, or all that a filter lets through; says how many were there."""
+        return await self._send(calls.delete(name, ids, filter))
+
+    async def _index_batch(
+        self, name: str, batch: list[bytes], done: Import, progress: Callable[[Indexed], None] | None
+    ) -> None:
+        outcome: Indexed | ServiceError
+        try:
+            outcome = await self._send(calls.index_lines(name, batch))
+        except ServiceError as error:
+            outcome = error
+        done.add(batch, outcome)
+        if progress is not None:
+            progress(done.outcome())
+
+    async def _send(self, call: Call[T]) -> T:
+        exchange = Exchange(call, self._options)
+        while isinstance(judged := exchange.judge(await self._try(call)), Again):
+            await asyncio.sleep(judged.seconds)
+        return judged.result
+
+    async def _stream(self, call: Call[T]) -> AsyncGenerator[T, None]:
+        exchange = Exchange(call, self._options)
+        while isinstance(judged := exchange.judge_head(await self._try(call, stream=True)), Again):
+            await asyncio.sleep(judged.seconds)
+        async with aclosing(judged.result) as answer:
+            lines = Lines(call, answer)
+            try:
+                async for chunk in answer.aiter_bytes():
+                    for value in lines.feed(chunk):
+                        yield value
+            except httpx.HTTPError as error:
+                raise lines.broken_off(error) from None
+            for value in lines.finish():
+                yield value
+
+    async def _try(self, call: Call[T], *, stream: bool = False) -> Outcome:
+        try:
+            request = self._http.build_request(**await self._arguments(call))
+            answer = await self._http.send(request, stream=stream)
+            if not answer.is_success:
+                await answer.aread()
+            return answer
+        except httpx.HTTPError as error:
+            return error
+        except httpx.InvalidURL as error:
+            raise ServiceError(f"expected names and ids that fit a URL: {error}") from None
+
+    async def _arguments(self, call: Call[T]) -> dict[str, Any]:
+        if call.content is None or not self._options.compress:
+            return self._options.arguments(call)
+        return await asyncio.to_thread(self._options.arguments, call)
+
+
+async def _each(lines: Iterable[Line] | AsyncIterable[Line]) -> AsyncIterator[Line]:
+    if isinstance(lines, AsyncIterable):
+        async for line in lines:
+            yield line
+    else:
+        for line in lines:
+            yield line

@@ -1,0 +1,46 @@
+"""Who may call what: each route names the role that it takes, `dependencies=READ`; the API document shows it.
+
+Checked before a body is read. Without keys everyone may do everything.
+"""
+
+from fastapi import Request, Security
+from fastapi.openapi.models import HTTPBearer
+from fastapi.security.base import SecurityBase
+
+from service.errors import ForbiddenError, UnauthorizedError
+from service.keys import Role
+
+SCHEME = "ApiKey"
+BEARER = "bearer"
+
+
+class Requires(SecurityBase):
+    """A dependency that lets a request pass whose key has a role, or one that includes it."""
+
+    def __init__(self, role: Role) -> None:
+        self.role = role
+        self.scheme_name = SCHEME
+        self.model = HTTPBearer(
+            description="`Authorization: Bearer KEY`, where the service was given keys; a role includes those before "
+            "it: read, write, admin"
+        )
+
+    async def __call__(self, request: Request) -> None:
+        """Raise UnauthorizedError without a key that is known, ForbiddenError where its role is not enough."""
+        keys = request.state.service.keys
+        if not keys:
+            return
+        given = request.headers.get("authorization")
+        if given is None:
+            raise UnauthorizedError("expected an API key as Authorization: Bearer KEY, got none")
+        scheme, _, key = given.partition(" ")
+        if scheme.lower() != BEARER:
+            raise UnauthorizedError("expected an API key as Authorization: Bearer KEY, got another scheme")
+        role = keys.role(key.strip().encode())
+        if role is None:
+            raise UnauthorizedError("expected an API key that is known, got another one", invalid=True)
+        if role < self.role:
+            raise ForbiddenError(str(self.role), str(role))
+
+
+READ, WRITE, ADMIN = ([Security(Requires(role), scopes=[str(role)])] for role in Role)

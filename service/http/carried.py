@@ -1,0 +1,18 @@
+"""What items bring along into a reply: payload, code and features, as they are asked for by `with`."""
+
+from collections.abc import Collection
+
+from service.http.reply import fragment
+from service.items import Match, Part, Shown
+
+
+def carried(item: Match | Shown, parts: Collection[Part]) -> dict[str, object]:
+    """The parts of an item by their names in JSON; what was not asked for is left out."""
+    told: dict[str, object] = {}
+    if "code" in parts and item.code is not None:
+        told["code"] = item.code.hex()
+    if "payload" in parts:
+        told["payload"] = fragment(item.payload)
+    if "features" in parts:
+        told["features"] = item.features
+    return told

@@ -1,0 +1,64 @@
+"""Imports of NDJSON: read as they are written, so that a body of any length takes bounded memory."""
+
+from functools import partial
+
+from fastapi import Request
+from fastapi.responses import Response
+
+from models.errors import HammingwayError
+from service.errors import Fault, FaultsError, InvalidEncodingError, TooLargeError
+from service.http import ndjson
+from service.http.inflating import Bound, inflated
+from service.http.reply import reply
+from service.http.state import State
+from service.http.time_limit import lift
+
+
+async def import_lines(collection: str, request: Request, state: State) -> Response:
+    """Index the lines of a body; the reply numbers those that were rejected, an error says how many were indexed."""
+    lift(request)
+    # Looked up first: a body of any length to a collection that is not there is not read.
+    await state.readers.run(lambda: state.collections.get(collection))
+    settings = state.settings
+    chunks = inflated(request, Bound(settings.max_body_bytes, settings.max_inflation))
+    progress = _Progress(settings.max_rejected)
+    try:
+        async for batch in ndjson.read_batches(ndjson.read_lines(chunks, settings.max_line_bytes)):
+            work = partial(ndjson.index_batch, state.collections, collection, batch, settings.max_line_bytes)
+            progress.add(*await state.writers.run(work))
+    except (InvalidEncodingError, TooLargeError) as error:
+        progress.stop(error)
+    return reply(progress.outcome())
+
+
+class _Progress:
+    """What became of the lines so far."""
+
+    def __init__(self, most_rejected: int) -> None:
+        self._most = most_rejected
+        self._indexed = 0
+        self._faults: dict[int, Fault] = {}
+
+    def add(self, indexed: int, faults: dict[int, Fault]) -> None:
+        """Count a batch; raises FaultsError where too many lines were bad."""
+        self._indexed += indexed
+        self._faults |= faults
+        if len(self._faults) >= self._most:
+            outcome = f"stopped at {self._most} bad lines, with {self._indexed} items indexed"
+            raise FaultsError(outcome, list(self._faults.values()), self._indexed)
+
+    def stop(self, error: HammingwayError) -> None:
+        """Raise FaultsError for a body that cannot be read any further."""
+        fault = Fault("body", error.status, error.title, str(error))
+        outcome = f"stopped with {self._indexed} items indexed"
+        raise FaultsError(outcome, [fault, *self._faults.values()], self._indexed)
+
+    def outcome(self) -> dict[str, object]:
+        """The reply; raises FaultsError where all lines were bad."""
+        if self._faults and not self._indexed:
+            raise FaultsError("nothing was indexed", list(self._faults.values()))
+        rejected = [
+            {"line": number, "status": fault.status, "title": fault.title, "detail": fault.detail}
+            for number, fault in self._faults.items()
+        ]
+        return {"indexed": self._indexed, "rejected": rejected}

@@ -1,0 +1,31 @@
+"""Drift as it is told."""
+
+from pydantic import BaseModel, Field
+
+
+class ShiftReply(BaseModel):
+    """Shares that were compared with those in training: how many differ by more than chance, and the worst of them."""
+
+    drifted: int = Field(examples=[9])
+    compared: int = Field(examples=[64])
+    worst: int = Field(description="which one is farthest from chance, counted from 0", examples=[12])
+    expected: float = Field(description="its share in training", examples=[0.502])
+    found: float = Field(description="its share among the latest items", examples=[0.81])
+    standard_error: float = Field(description="of their difference, by chance", examples=[0.0216])
+
+
+class DriftReply(BaseModel):
+    """Whether the latest items differ from what the hasher was trained on."""
+
+    verdict: str = Field(examples=["as in training"])
+    drifting: bool | None = Field(description="null where it cannot be told; the verdict says why", examples=[False])
+    hasher: str | None = Field(examples=["pydocs@1"], description="null where items bring their own codes")
+    items: int = Field(description="the latest items, that were looked at", examples=[1000])
+    bits: ShiftReply | None = Field(description="shares of ones, a bit each")
+    errors: ShiftReply | None = Field(
+        description="shares of the reconstruction errors that are above four quantiles of those in training; "
+        "where the collection keeps features"
+    )
+    error_ratio: float | None = Field(
+        description="the mean reconstruction error, over that in training", examples=[1.02]
+    )

@@ -1,0 +1,55 @@
+"""Logs: as text for people, or one JSON object a line for programs; the same for the service and for uvicorn.
+
+What is logged is never what was sent: no documents, payloads or keys, at any level.
+"""
+
+import logging
+from contextvars import ContextVar
+from copy import deepcopy
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import orjson
+from uvicorn.config import LOGGING_CONFIG
+
+Format = Literal["text", "json"]
+TEXT = "%(levelname)s:     %(message)s"
+ACCESS = "uvicorn.access"
+ACCESS_PARTS = ("client", "method", "path", "http_version", "status")
+# Set for each request by the middleware, so that what is logged on its way tells which it was.
+request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
+
+
+def configuration(level: str, form: Format) -> dict[str, Any]:
+    """For `logging.config.dictConfig`, and for uvicorn, which sets it up in every process."""
+    made: dict[str, Any] = deepcopy(LOGGING_CONFIG)
+    made["formatters"]["plain"] = {"format": TEXT}
+    if form == "json":
+        made["formatters"] = {name: {"()": "service.logs.JsonFormatter"} for name in made["formatters"]}
+    made["handlers"]["own"] = {
+        "formatter": "plain",
+        "class": "logging.StreamHandler",
+        "stream": "ext://sys.stderr",
+    }
+    made["root"] = {"handlers": ["own"], "level": level.upper()}
+    return made
+
+
+class JsonFormatter(logging.Formatter):
+    """A record as a JSON object in one line: time (UTC, ISO 8601), level, logger, message, and what else there is."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Of an access also client, method, path, HTTP version and status; of an exception its traceback."""
+        told: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if (number := request_id.get()) is not None:
+            told["request_id"] = number
+        if record.name == ACCESS and isinstance(record.args, tuple) and len(record.args) == len(ACCESS_PARTS):
+            told |= dict(zip(ACCESS_PARTS, record.args, strict=True))
+        if record.exc_info:
+            told["exception"] = self.formatException(record.exc_info)
+        return orjson.dumps(told, default=str).decode()

@@ -1,0 +1,68 @@
+"""Pages of a collection's items in the order of their ids, which no write changes: an upsert keeps an item's place.
+
+By sequence number an item that is written anew would come twice. A page costs what it holds, however many items there
+are; with a filter it looks at no more than so many, and then comes short, with where it stopped.
+"""
+
+from dataclasses import dataclass
+from sqlite3 import Connection
+
+from service.filters import Condition
+from service.store import lookups
+from service.store.errors import DamagedStoreError
+from service.store.filtering import compile_filter
+from service.store.schema import StoredItem
+
+MOST_LOOKED_AT = 10_000
+FIRST = ""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """At most `limit` items whose ids come after `after` (FIRST for the start) and that a filter lets through."""
+
+    limit: int
+    after: str = FIRST
+    filter: "Condition | None" = None
+    with_features: bool = False
+
+
+@dataclass(frozen=True)
+class Page:
+    """Items in the order of their ids (by code point); `last`, the id to go on after, is None at the end."""
+
+    items: list[StoredItem]
+    last: str | None
+
+
+def read_page(connection: Connection, collection: int, asked: Asked) -> Page:
+    """A page, within a transaction; items are verified. It may hold fewer than `limit` before the end."""
+    ids, last = _walk(connection, collection, asked)
+    found = lookups.verified_items(lookups.item_rows(connection, ids))
+    if {sequence: item.id.encode() for sequence, item in found.items()} != ids:
+        raise DamagedStoreError("expected the items of a page by their ids, found others: the database is damaged")
+    items = [found[sequence] for sequence in ids]
+    if asked.with_features:
+        kept = lookups.features(connection, ids)
+        items = [found[sequence]._replace(features=kept.get(sequence)) for sequence in ids]
+    return Page(items, last)
+
+
+def _walk(connection: Connection, collection: int, asked: Asked) -> tuple[dict[int, bytes], str | None]:
+    """Ids by the sequence numbers of a page's items, in order, and the id to go on after."""
+    expression, parameters = ("1", []) if asked.filter is None else compile_filter(asked.filter)
+    rows = connection.execute(
+        f"SELECT sequence, CAST(items.id AS BLOB), ({expression}) FROM items"  # nosec B608  # constants of ours; values are parameters
+        " WHERE collection = ? AND items.id > ? ORDER BY items.id",
+        (*parameters, collection, asked.after),
+    )
+    found: dict[int, bytes] = {}
+    last = b""
+    for looked_at, (sequence, item_id, through) in enumerate(rows):
+        # One more row than was used says that there is more.
+        if len(found) == asked.limit or looked_at >= max(asked.limit, MOST_LOOKED_AT):
+            return found, last.decode()
+        last = item_id
+        if through:
+            found[sequence] = item_id
+    return found, None
