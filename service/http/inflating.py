@@ -66,14 +66,13 @@ def content_encoding(headers: Headers) -> str | None:
 async def inflate(chunks: AsyncIterable[bytes], encoding: str, bound: Bound) -> AsyncIterator[bytes]:
     """What encoded chunks become, in pieces of at most `STEP_BYTES`; other tasks get their turn between them."""
     inflater = Inflater(encoding)
-    came = became = 0
+    became = 0
     async for chunk in chunks:
-        came += len(chunk)
         inflater.feed(chunk)
         while inflater.has_more():
             piece = inflater.step()
             became += len(piece)
-            bound.require(came, became)
+            bound.require(inflater.taken, became)
             if piece:
                 yield piece
             await asyncio.sleep(0)
@@ -94,6 +93,11 @@ class Inflater:
         """Take the next chunk, once the one before has nothing more to give."""
         self._came += len(chunk)
         self._chunk, self._taken = chunk, 0
+
+    @property
+    def taken(self) -> int:
+        """How many bytes were inflated so far, of those that came."""
+        return self._came - len(self._chunk) + self._taken
 
     def has_more(self) -> bool:
         """Whether a step may give something before the next chunk comes."""
@@ -122,9 +126,11 @@ class Inflater:
 
 
 class _GzipMember:
+    # But for less than one match, which comes with the next of the input: a member ends with its checksum.
+    holds_output = False
+
     def __init__(self) -> None:
         self._inflate = zlib.decompressobj(GZIP)
-        self.holds_output = False
 
     @property
     def ended(self) -> bool:
@@ -133,7 +139,6 @@ class _GzipMember:
     def inflate(self, data: bytes) -> tuple[bytes, int]:
         """A piece, and how many bytes of the data were not taken."""
         piece = self._inflate.decompress(data, STEP_BYTES)
-        self.holds_output = len(piece) == STEP_BYTES
         return piece, len(self._inflate.unused_data if self._inflate.eof else self._inflate.unconsumed_tail)
 
 
