@@ -48,8 +48,8 @@ def test_a_full_disk_refuses_writes_whole_and_searches_go_on(
                 _until_refused(client.kinds["upsert of one"])
                 for kind in random.permutation(list(client.kinds)):
                     status = client.kinds[kind]()
-                    # What is small may find room where nothing else does, as in pages that a delete gave up: then it has
-                    # to be done.
+                    # What is small may find room where nothing else does, as in pages that a delete gave up: then it
+                    # has to be done.
                     assert status == STORAGE_FULL[0] or kind in SMALL
                     compared["written"] += client.look()
                 if attempt % 2 == 0:

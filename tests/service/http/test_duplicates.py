@@ -227,6 +227,26 @@ def test_a_long_reply_left_in_the_middle_frees_its_place(client: httpx.Client) -
     assert group["items"][1:] == [{"id": f"item-{n:05}", "of": "item-00000", "distance": 0} for n in range(1, 60_000)]
 
 
+def test_who_falls_asleep_is_cut_off(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.http.streamed.ASLEEP_SECONDS", 0.3)
+    index(client, "alike", {f"item-{n:05}-{'x' * 200}": b"\x0f" * 8 for n in range(30_000)})
+    whole = client.post(PATH.format("alike"), json={"max_distance": 0})
+    assert whole.status_code == 200
+    with (
+        client.stream("POST", PATH.format("alike"), json={"max_distance": 0}) as first,
+        client.stream("POST", PATH.format("alike"), json={"max_distance": 0}) as second,
+    ):
+        deadline = time.monotonic() + 20
+        while (third := client.post(PATH.format("alike"), json={"max_distance": 0})).status_code == 429:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert third.content == whole.content
+        for cut in (first, second):
+            # Not a whole one that is short: the last chunk is missing.
+            with pytest.raises(httpx.RemoteProtocolError):
+                cut.read()
+
+
 def test_an_error_while_comparing_is_a_problem_detail(
     client: httpx.Client, codes: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
