@@ -12,7 +12,7 @@ from service.index.duplicates.buckets import Numbers, Pairs, as_words, joined
 from service.index.duplicates.chunks import choose, near_pairs
 from service.index.duplicates.forest import NUMBER_BITS, Forest, components
 
-# All pairs of 1,000,000 codes are 5e11 comparisons: eight minutes on one core.
+# All pairs of 1,000,000 codes are 5e11 comparisons: by FAISS's pace in a search, about ten minutes on one core.
 MOST_COST = 6e11
 
 
