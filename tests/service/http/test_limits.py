@@ -16,6 +16,7 @@ from service.pool import Pool
 from service.settings import Settings
 from service.store.schema import CollectionSettings, IndexSettings
 from service.store.writer import Writer
+from tests.service.http.problems import problem_of
 from tests.serving import running
 
 
@@ -30,15 +31,6 @@ def own(client: httpx.Client) -> None:
     assert client.put("/v1/collections/own", json={"bits": 8}).status_code == 201
 
 
-def _problem(reply: httpx.Response, status: int, *told: str) -> dict[str, object]:
-    assert reply.status_code == status, reply.text
-    assert reply.headers["content-type"] == "application/problem+json"
-    problem: dict[str, object] = reply.json()
-    for text in told:
-        assert text in str(problem["detail"])
-    return problem
-
-
 def _image(width: int, height: int, form: str) -> str:
     made = io.BytesIO()
     Image.new("1", (width, height)).save(made, form)
@@ -49,7 +41,7 @@ def test_a_text_of_too_many_characters(client: httpx.Client) -> None:
     for text, status in (("sort a list".ljust(20), 200), ("sort a list".ljust(21), 413), ("é" * 21, 413)):
         reply = client.post("/v1/encode", json={"hasher": "pydocs", "inputs": [{"text": text}]})
         assert reply.status_code == status, reply.text
-    _problem(reply, 413, "expected a text of at most 20 characters, got 21")
+    problem_of(reply, 413, "expected a text of at most 20 characters, got 21")
 
 
 @pytest.mark.parametrize("form", ["PNG", "GIF", "TIFF"])
@@ -57,17 +49,17 @@ def test_an_image_of_too_many_pixels_whatever_its_bytes(client: httpx.Client, fo
     for side, status in ((8, 200), (9, 413), (3000, 413)):
         reply = client.post("/v1/encode", json={"hasher": "digits", "inputs": [{"image": _image(side, side, form)}]})
         assert reply.status_code == status, reply.text
-    _problem(reply, 413, "expected an image of at most 64 pixels, got 3000 x 3000")
+    problem_of(reply, 413, "expected an image of at most 64 pixels, got 3000 x 3000")
 
 
 def test_one_collection_too_many_and_again_when_one_is_gone(client: httpx.Client) -> None:
     for name in ("second", "third"):
         assert client.put(f"/v1/collections/{name}", json={"bits": 8}).status_code == 201
     reply = client.put("/v1/collections/fourth", json={"bits": 8})
-    assert _problem(reply, 409, "expected at most 3 collections")["title"] == "Too many collections"
+    assert problem_of(reply, 409, "expected at most 3 collections")["title"] == "Too many collections"
     # What is there may be asked for again, and what contradicts it is another error.
     assert client.put("/v1/collections/third", json={"bits": 8}).status_code == 200
-    assert _problem(client.put("/v1/collections/third", json={"bits": 16}), 409)["title"] == "Conflict"
+    assert problem_of(client.put("/v1/collections/third", json={"bits": 16}), 409)["title"] == "Conflict"
     assert client.delete("/v1/collections/third").status_code == 204
     assert client.put("/v1/collections/fourth", json={"bits": 8}).status_code == 201
     assert client.delete("/v1/collections/second").status_code == 204
@@ -119,7 +111,7 @@ def test_a_full_queue_is_a_429_that_says_when_to_come_again(tmp_path: Path, monk
             ("POST", "/v1/collections/own/search", {"query": {"code": "00"}}),
         ):
             reply = client.request(method, path, json=body)
-            _problem(reply, 429, "at most 1 requests to wait")
+            problem_of(reply, 429, "at most 1 requests to wait")
             assert int(reply.headers["retry-after"]) >= 1
         # What tells of it is not kept waiting by it, and writes have threads of their own.
         monkeypatch.setattr(Collections, "all", describe)
@@ -139,7 +131,7 @@ def test_a_service_that_is_not_ready_says_when_to_come_again(tmp_path: Path, mon
     with running(Settings(hashers=tmp_path / "none", data=tmp_path / "data"), readiness=503) as client:
         for path in ("/readyz", "/v1/collections"):
             reply = client.get(path)
-            _problem(reply, 503, "caught up")
+            problem_of(reply, 503, "caught up")
             assert int(reply.headers["retry-after"]) >= 1
         # Those who look after it are told nevertheless.
         assert "hammingway_ready{" in client.get("/metrics").text

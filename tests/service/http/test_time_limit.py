@@ -11,6 +11,7 @@ import pytest
 from service.collections import Collections
 from service.settings import Settings
 from service.store import snapshots
+from tests.service.http.problems import problem_of
 
 SECONDS = 1.0
 NDJSON = {"Content-Type": "application/x-ndjson"}
@@ -25,15 +26,6 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 @pytest.fixture(scope="module", autouse=True)
 def own(client: httpx.Client) -> None:
     assert client.put("/v1/collections/own", json={"bits": 8}).status_code == 201
-
-
-def _problem(reply: httpx.Response, status: int, *told: str) -> dict[str, object]:
-    assert reply.status_code == status, reply.text
-    assert reply.headers["content-type"] == "application/problem+json"
-    problem: dict[str, object] = reply.json()
-    for text in told:
-        assert text in str(problem["detail"])
-    return problem
 
 
 @pytest.fixture
@@ -63,7 +55,7 @@ def test_what_takes_too_long_is_a_504_and_what_was_begun_is_finished(
     item = {"items": [{"id": "late", "code": "0f"}]}
     for part, body in (("search", {"query": {"code": "00"}}), ("index", item)):
         reply = client.post(f"{path}/{part}", json=body)
-        _problem(reply, 504, f"done in {SECONDS:g} seconds", "is finished, also where it writes")
+        problem_of(reply, 504, f"done in {SECONDS:g} seconds", "is finished, also where it writes")
         assert int(reply.headers["retry-after"]) >= 1
         assert reply.json()["request_id"] == reply.headers["x-request-id"]
         assert reply.headers["x-frame-options"] == "DENY"
@@ -88,7 +80,7 @@ def test_a_body_that_never_comes_is_a_504_too(client: httpx.Client) -> None:
         time.sleep(1.5 * SECONDS)
         yield b"}"
 
-    _problem(client.post("/v1/collections/own/search", content=trickle()), 504)
+    problem_of(client.post("/v1/collections/own/search", content=trickle()), 504)
 
 
 def test_an_import_and_a_snapshot_may_take_longer(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
