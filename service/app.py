@@ -2,8 +2,9 @@
 
 import asyncio
 import logging.config
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from dataclasses import dataclass
 from importlib.metadata import version as installed
 from typing import TypedDict
 
@@ -12,6 +13,7 @@ from fastapi_offline import FastAPIOffline
 
 from models.errors import HammingwayError
 from service import logs
+from service.combining import Combining
 from service.hashers import Hashers
 from service.http import (
     collections,
@@ -36,7 +38,7 @@ from service.http import (
 from service.http.headers import SecurityHeaders
 from service.http.measuring import Measure, Metrics
 from service.http.middleware import RequestId
-from service.http.searches import combine
+from service.http.searches import Searches, combine
 from service.http.state import State
 from service.http.time_limit import TimeLimit
 from service.keys import parse_keys
@@ -44,6 +46,7 @@ from service.opening import Opened, opened
 from service.pool import Pool
 from service.runs import Runs
 from service.settings import Settings
+from service.stages import Stages
 
 log = logging.getLogger(__name__)
 # Each holds what it has found, and takes a core.
@@ -60,16 +63,17 @@ def create_app(settings: Settings) -> FastAPI:
     """The application over the folders that the settings name; nothing is opened before it starts."""
     keys = parse_keys(settings.keys)
     counted = Metrics()
+    traced = _traced(settings.traces_endpoint, counted.stage)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[Lifespan]:
         settings.data.mkdir(parents=True, exist_ok=True)
         hashers = Hashers(settings.hashers, settings.max_characters, settings.max_pixels)
-        with opened(settings.database, hashers, counted.stage) as parts:
-            readers, writers = (Pool(settings.threads, settings.queue) for _ in range(2))
-            searches = combine(settings, parts.collections, readers)
+        with opened(settings.database, hashers, traced.stages, settings.threads) as parts, traced.sending():
+            readers, writers = (traced.pool(settings.threads, settings.queue) for _ in range(2))
+            searches = combine(settings, parts.collections, readers, traced.combining)
             runs = Runs(MOST_RUNS)
-            analysts = Pool(1, settings.queue)
+            analysts = traced.pool(1, settings.queue)
             state = State(
                 settings,
                 parts.collections,
@@ -105,6 +109,7 @@ def create_app(settings: Settings) -> FastAPI:
     # The last one is the outermost.
     app.add_middleware(TimeLimit, seconds=settings.max_seconds)
     app.add_middleware(Measure, metrics=counted)
+    traced.install(app)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(RequestId)
     problems.install(app)
@@ -136,6 +141,31 @@ def from_environment() -> FastAPI:
     settings = Settings()
     logging.config.dictConfig(logs.configuration(settings.log_level, settings.log_format))
     return create_app(settings)
+
+
+@dataclass(frozen=True)
+class _Traced:
+    """The parts that differ where traces are asked for; here, where they are not."""
+
+    stages: Stages
+    pool: type[Pool] = Pool
+    combining: type[Searches] = Combining
+    sending: Callable[[], AbstractContextManager[None]] = nullcontext
+    install: Callable[[FastAPI], None] = lambda app: None
+
+
+def _traced(endpoint: str | None, stages: Stages) -> _Traced:
+    if endpoint is None:
+        return _Traced(stages)
+    from service.http.tracing import Trace
+    from service.traces import TracedCombining, TracedPool, Traces
+
+    traces = Traces(endpoint)
+
+    def install(app: FastAPI) -> None:
+        app.add_middleware(Trace, traces=traces)
+
+    return _Traced(traces.stages(stages), TracedPool, TracedCombining, traces.sending, install)
 
 
 async def _get_ready(state: State, parts: Opened) -> None:

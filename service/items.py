@@ -15,8 +15,7 @@ Part = Literal["payload", "code", "features"]
 PAYLOAD: frozenset[Part] = frozenset({"payload"})
 
 
-@dataclass(frozen=True)
-class Item:
+class Item(NamedTuple):
     """An item to index: `document` is a text, an encoded image, a vector, or a code in hex; `payload` is JSON."""
 
     id: str

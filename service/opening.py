@@ -10,6 +10,7 @@ from service.analyses import Analyses
 from service.collections import Collections
 from service.duplicates import Duplicates
 from service.hashers import Hashers
+from service.index.cores import Cores
 from service.index.follower import Follower
 from service.index.upkeep import Upkeep
 from service.matching import Matching
@@ -38,15 +39,18 @@ class Opened:
 
 
 @contextmanager
-def opened(database: Path, hashers: Hashers, stages: Stages = untimed) -> Iterator[Opened]:
-    """Open the database, made where there is none, until the block ends; `stages` times what is done."""
+def opened(database: Path, hashers: Hashers, stages: Stages = untimed, threads: int = 1) -> Iterator[Opened]:
+    """Open the database, made where there is none, until the block ends; `stages` times what is done.
+
+    At most `threads` scan codes at once: one search is shared among those that are idle.
+    """
     with ExitStack() as stack:
         writer = stack.enter_context(closing(Writer(database)))
         # Readers of their own for all that may read at length: nothing must hold up the look-ups.
         reader = stack.enter_context(closing(Reader(database, MANY_KILOBYTES)))
         changes, filtered, pages, background = (stack.enter_context(closing(Reader(database))) for _ in range(4))
         upkeep = stack.enter_context(closing(Upkeep(background)))
-        follower = Follower(changes, upkeep)
+        follower = Follower(changes, upkeep, stack.enter_context(closing(Cores(threads))))
         matching = Matching(filtered)
         collections = Collections(writer, reader, pages, follower, hashers, matching, stages)
         # One that is read for as long as all ids take.

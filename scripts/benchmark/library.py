@@ -21,7 +21,8 @@ BATCH = 10_000
 def opened(data: Path) -> Iterator[Collections]:
     """The collections of a data folder, in this process; others may serve the same folder meanwhile."""
     data.mkdir(parents=True, exist_ok=True)
-    with opened_database(Settings(data=data).database, Hashers(data / "hashers")) as parts:
+    settings = Settings(data=data)
+    with opened_database(settings.database, Hashers(data / "hashers"), threads=settings.threads) as parts:
         yield parts.collections
 
 

@@ -6,7 +6,7 @@ from fastapi import Request
 from fastapi.responses import Response
 
 from models.errors import HammingwayError
-from service.errors import Fault, FaultsError, InvalidEncodingError, TooLargeError
+from service.errors import Fault, FaultsError
 from service.http import ndjson
 from service.http.inflating import Bound, inflated
 from service.http.reply import reply
@@ -23,10 +23,12 @@ async def import_lines(collection: str, request: Request, state: State) -> Respo
     chunks = inflated(request, Bound(settings.max_body_bytes, settings.max_inflation))
     progress = _Progress(settings.max_rejected)
     try:
-        async for batch in ndjson.read_batches(ndjson.read_lines(chunks, settings.max_line_bytes)):
+        async for batch in ndjson.read_batches(chunks, settings.max_line_bytes):
             work = partial(ndjson.index_batch, state.collections, collection, batch, settings.max_line_bytes)
             progress.add(*await state.writers.run(work))
-    except (InvalidEncodingError, TooLargeError) as error:
+    except FaultsError:
+        raise
+    except HammingwayError as error:
         progress.stop(error)
     return reply(progress.outcome())
 
@@ -48,7 +50,7 @@ class _Progress:
             raise FaultsError(outcome, list(self._faults.values()), self._indexed)
 
     def stop(self, error: HammingwayError) -> None:
-        """Raise FaultsError for a body that cannot be read any further."""
+        """Raise FaultsError for what ended the import before its end."""
         fault = Fault("body", error.status, error.title, str(error))
         outcome = f"stopped with {self._indexed} items indexed"
         raise FaultsError(outcome, [fault, *self._faults.values()], self._indexed)

@@ -3,6 +3,7 @@
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from service.errors import UnknownItemError
 from service.filters import parse_filter
 from service.http import multipart, ndjson
 from service.http.access import READ, WRITE
@@ -59,7 +60,8 @@ async def delete(collection: str, item_id: str, state: ServiceState) -> Response
 
     def work() -> Response:
         if not state.collections.delete_items(collection, [item_id]):
-            state.collections.item(collection, item_id)
+            # Not looked for again: another one may have come with that id meanwhile, which is not deleted.
+            raise UnknownItemError(f"expected the id of an item of {collection!r}, got {item_id[:80]!r}")
         return reply({"deleted": 1})
 
     return await state.writers.run(work)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from models.codes import Codes
 from service.index import ivf
+from service.index.cores import ONE_CORE, Cores
 from service.index.flat import FlatIndex, compact
 from service.index.snapshot import Snapshot
 from service.store.schema import IndexSettings
@@ -31,9 +32,9 @@ class IndexState:
 class CollectionIndex:
     """Safe to use from many threads: changes and snapshots take turns and are short; searches use snapshots."""
 
-    def __init__(self, bits: int, settings: IndexSettings) -> None:
+    def __init__(self, bits: int, settings: IndexSettings, cores: Cores = ONE_CORE) -> None:
         self._lock = threading.Lock()
-        self._flat = FlatIndex(bits)
+        self._flat = FlatIndex(bits, cores)
         self._settings = settings
         self._last = 0
         self._ivf: ivf.Ivf | None = None

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.codes import Codes
+from service.index.cores import ONE_CORE, Cores
 from service.index.ivf import Ivf
 from service.index.snapshot import UNKNOWN, Columns, Snapshot
 
@@ -34,7 +35,8 @@ class Compacted:
 class FlatIndex:
     """Codes in the order of their sequence numbers; one thread at a time may change it or take a snapshot."""
 
-    def __init__(self, bits: int) -> None:
+    def __init__(self, bits: int, cores: Cores = ONE_CORE) -> None:
+        self._cores = cores
         self._columns = _empty(FIRST_CAPACITY, bits // 8)
         self._size = 0
         self._removed = 0
@@ -51,7 +53,7 @@ class FlatIndex:
 
     def snapshot(self, ivf: Ivf | None = None) -> Snapshot:
         """The index as it is now: later appends and removals do not show in it. Copies nothing."""
-        return Snapshot(self._columns, self._size, self._removed, self._epoch, ivf)
+        return Snapshot(self._columns, self._size, self._removed, self._epoch, ivf, self._cores)
 
     def append(self, sequences: NDArray[np.int64], codes: Codes) -> None:
         """Add codes (n, bits / 8) with their sequence numbers (n,), ascending and above all before."""

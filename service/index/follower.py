@@ -1,14 +1,14 @@
 """The follower: brings every collection's index up to what the store holds before it is searched."""
 
 import threading
-from itertools import groupby
-from operator import itemgetter
 
 import numpy as np
 
 from service.index.collection import CollectionIndex, IndexState
+from service.index.cores import ONE_CORE, Cores
 from service.index.snapshot import Snapshot
 from service.index.upkeep import Upkeep
+from service.store.errors import UnknownCollectionError
 from service.store.reader import Added, Changes, Position, Reader, Removed
 from service.store.schema import CollectionRow
 
@@ -16,9 +16,10 @@ from service.store.schema import CollectionRow
 class Follower:
     """One per process. Remembers how far it has read, for all collections at once."""
 
-    def __init__(self, reader: Reader, upkeep: Upkeep) -> None:
+    def __init__(self, reader: Reader, upkeep: Upkeep, cores: Cores = ONE_CORE) -> None:
         self._reader = reader
         self._upkeep = upkeep
+        self._cores = cores
         self._lock = threading.Lock()
         self._indexes: dict[int, CollectionIndex] = {}
         self._rows: dict[str, CollectionRow] = {}
@@ -33,23 +34,28 @@ class Follower:
             return None if row is None else (row, self._indexes[row.number].snapshot())
 
     def snapshot(self, row: CollectionRow) -> Snapshot:
-        """The collection's index with every write in it that was committed, by any process, before this call."""
-        return self._index(row).snapshot()
+        """The collection's index with every write in it that was committed, by any process, before this call.
+
+        Raises UnknownCollectionError where it was deleted meanwhile: it is not an empty one.
+        """
+        index = self._known(row)
+        if index is None:
+            raise UnknownCollectionError(f"expected a collection that is there, {row.name!r} was deleted meanwhile")
+        return index.snapshot()
 
     def state(self, row: CollectionRow) -> IndexState:
         """What is in memory of a collection, up to every write that was committed before this call."""
-        return self._index(row).state()
+        return (self._known(row) or self._new(row)).state()
 
     def catch_up(self) -> None:
         """Apply what was committed before this call, to all collections."""
         with self._lock:
             self._follow()
 
-    def _index(self, row: CollectionRow) -> CollectionIndex:
+    def _known(self, row: CollectionRow) -> CollectionIndex | None:
         with self._lock:
             self._follow()
-            index = self._indexes.get(row.number)
-        return index or CollectionIndex(row.settings.bits, row.settings.index)
+            return self._indexes.get(row.number)
 
     def _follow(self) -> None:
         version = self._reader.version()
@@ -63,7 +69,7 @@ class Follower:
         rows = {row.number: row for row in changes.collections}
         # What is read anew is built aside: should reading it fail, what there was is still whole.
         known = {} if changes.anew else self._indexes
-        indexes = {number: known[number] if number in known else _new(row) for number, row in rows.items()}
+        indexes = {number: known[number] if number in known else self._new(row) for number, row in rows.items()}
         # Additions first: an item may have come and gone since the last look, or its removal been noted since.
         for added in changes.added:
             _append(indexes, added)
@@ -76,20 +82,20 @@ class Follower:
             if index.wants_upkeep():
                 self._upkeep.request(number, index)
 
-
-def _new(row: CollectionRow) -> CollectionIndex:
-    return CollectionIndex(row.settings.bits, row.settings.index)
+    def _new(self, row: CollectionRow) -> CollectionIndex:
+        return CollectionIndex(row.settings.bits, row.settings.index, self._cores)
 
 
 def _append(indexes: dict[int, CollectionIndex], added: Added) -> None:
-    for collection, rows in groupby(sorted(added, key=itemgetter(0)), key=itemgetter(0)):
+    for collection in np.unique(added.collections).tolist():
         if collection in indexes:
-            _, sequences, codes = zip(*rows, strict=True)
-            packed = np.frombuffer(b"".join(codes), np.uint8).reshape(len(codes), -1)
-            indexes[collection].append(np.array(sequences, np.int64), packed)
+            rows = np.flatnonzero(added.collections == collection)
+            codes = added.codes if len(rows) == len(added.codes) else [added.codes[row] for row in rows.tolist()]
+            packed = np.frombuffer(b"".join(codes), np.uint8).reshape(len(rows), -1)
+            indexes[collection].append(added.sequences[rows], packed)
 
 
 def _remove(indexes: dict[int, CollectionIndex], removed: Removed) -> None:
-    for collection, rows in groupby(sorted(removed, key=itemgetter(0)), key=itemgetter(0)):
+    for collection in np.unique(removed.collections).tolist():
         if collection in indexes:
-            indexes[collection].remove(np.array([sequence for _, sequence in rows], np.int64))
+            indexes[collection].remove(removed.sequences[removed.collections == collection])

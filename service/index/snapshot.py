@@ -1,24 +1,23 @@
 """A collection's codes as they were at one moment, and the searches over them. Nothing here waits or changes.
 
-Exact search is FAISS's brute force over the rows, its `knn_hamming`: one pass over the codes. An IVF index, where the
-collection has one, is asked for what it holds, and only the rows that came after it was built are passed over.
+Exact search is brute force over the rows: one pass over the codes. An IVF index, where the collection has one, is asked
+for what it holds, and only the rows that came after it was built are passed over.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import faiss
 import numpy as np
 from numpy.typing import NDArray
 
 from models.codes import Codes
+from service.index import scans
+from service.index.cores import ONE_CORE, Cores
 from service.index.ivf import Ivf
 
 SLACK = 64
 MOST_AT_ONCE = 2**20
-COUNTING_FROM = 256
-COUNTING_BYTES = 64 * 2**20
 UNKNOWN = np.iinfo(np.uint32).max
 
 
@@ -66,6 +65,7 @@ class Snapshot:
     removed: int
     epoch: int
     ivf: Ivf | None = None
+    cores: Cores = ONE_CORE
 
     @property
     def live(self) -> int:
@@ -92,7 +92,7 @@ class Snapshot:
 
     def within(self, query: Codes, max_distance: int, first: int = 0) -> Candidates:
         """Every live item from row `first` on within `max_distance` (inclusive) of a query (bits / 8,)."""
-        distances, rows = _range(query, self.columns.codes[first : self.size], max_distance)
+        distances, rows = scans.within(query, self.columns.codes[first : self.size], max_distance, self.cores)
         rows += first
         if self.removed:
             alive = self.columns.died[rows] > self.epoch
@@ -105,7 +105,7 @@ class Snapshot:
         wanted = min(limit, len(rows))
         if wanted == 0:
             return [NOTHING] * len(queries)
-        chosen = Snapshot(Columns(*[column[rows] for column in self.columns.each()]), len(rows), 0, 0)
+        chosen = Snapshot(Columns(*[column[rows] for column in self.columns.each()]), len(rows), 0, 0, None, self.cores)
         return chosen._exact(queries, wanted, 0)
 
     def rows(self, sequences: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -138,7 +138,7 @@ class Snapshot:
             return [NOTHING] * len(queries)
         found = []
         for part in _parts(queries, k):
-            distances, rows = _knn(part, codes, k)
+            distances, rows = scans.nearest(part, codes, k, self.cores)
             rows += first
             found += [self._complete(*each, wanted, first) for each in zip(part, distances, rows, strict=True)]
         return found
@@ -154,7 +154,7 @@ class Snapshot:
         if len(distances) < wanted and seen:
             # Nearly all of the nearest were removed lately: look past as many as there can be.
             k = min(self.size - first, wanted + self.removed)
-            (distances,), (rows,) = _knn(query[None], self.columns.codes[first : self.size], k)
+            (distances,), (rows,) = scans.nearest(query[None], self.columns.codes[first : self.size], k, self.cores)
             farthest, seen, rows = int(distances[-1]), k < self.size - first, rows + first
             alive = self.columns.died[rows] > self.epoch
             distances, rows = distances[alive], rows[alive]
@@ -197,30 +197,3 @@ def _parts(queries: Codes, k: int) -> Iterator[Codes]:
     step = max(1, MOST_AT_ONCE // k)
     for start in range(0, len(queries), step):
         yield np.ascontiguousarray(queries[start : start + step])
-
-
-def _knn(queries: Codes, codes: Codes, k: int) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    # Counting is quicker than a heap for many neighbours (2.0 against 5.4 ms for 10,000 of a million), but its
-    # buckets take room for k rows at each distance.
-    counting = k >= COUNTING_FROM and k * codes.shape[1] * 64 * len(queries) <= COUNTING_BYTES
-    distances, rows = faiss.knn_hamming(queries, codes, k, variant="mc" if counting else "hc")
-    return distances, rows
-
-
-def _range(query: Codes, codes: Codes, max_distance: int) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """Distances, ascending, and rows of the codes within `max_distance`, inclusive."""
-    if len(codes) == 0:
-        return np.empty(0, np.int32), np.empty(0, np.int64)
-    found = faiss.RangeSearchResult(1)
-    query = np.ascontiguousarray(query)
-    # FAISS's radius is exclusive.
-    faiss.hamming_range_search(  # type: ignore[attr-defined]  # SWIG adds it when imported
-        faiss.swig_ptr(query), faiss.swig_ptr(codes), 1, len(codes), max_distance + 1, codes.shape[1], found
-    )
-    count = int(faiss.rev_swig_ptr(found.lims, 2)[1])
-    if count == 0:
-        return np.empty(0, np.int32), np.empty(0, np.int64)
-    rows = faiss.rev_swig_ptr(found.labels, count).copy()
-    distances = faiss.rev_swig_ptr(found.distances, count).astype(np.int32)
-    order = np.argsort(distances, kind="stable")
-    return distances[order], rows[order]

@@ -2,11 +2,11 @@
 
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from service.store.errors import SQLITE_ERRORS, DamagedStoreError, UnusableStoreError
+from service.store.errors import SQLITE_ERRORS, DamagedStoreError, StorageFullError, UnusableStoreError, translate
 from service.store.schema import APPLICATION_ID, FORMAT, TABLES
 
 BUSY_TIMEOUT_SECONDS = 30.0
@@ -20,7 +20,11 @@ def sqlite_version() -> str:
 
 
 def create(path: Path) -> sqlite3.Connection:
-    """Open the database, made where there is none; raises UnusableStoreError where something else is at that path."""
+    """Open the database, made where there is none.
+
+    Raises UnusableStoreError where something else is at that path, StorageFullError where there is no room: a database
+    that is there takes some, too, for what lies beside it while it is open.
+    """
     try:
         connection = _open(path, "rwc")
         if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
@@ -29,6 +33,9 @@ def create(path: Path) -> sqlite3.Connection:
             if not connection.execute("SELECT 1 FROM sqlite_schema").fetchone():
                 _make_tables(connection)
     except SQLITE_ERRORS as error:
+        told = translate(error, path)
+        if isinstance(told, StorageFullError):
+            raise told from None
         raise UnusableStoreError(f"expected {path} to be Hammingway's database or to be made: {error}") from None
     require_format(connection, path)
     return connection
@@ -43,6 +50,14 @@ def connect(path: Path, cache_kilobytes: int = FEW_KILOBYTES) -> sqlite3.Connect
     connection.execute("PRAGMA query_only=1")
     connection.execute(f"PRAGMA cache_size=-{cache_kilobytes}")
     return connection
+
+
+def connect_to_copy(path: Path) -> sqlite3.Connection:
+    """Open a database that nobody writes to, also one that lies where nothing can be written.
+
+    That file alone is read: a WAL beside it may be anybody's.
+    """
+    return _open(path, "ro&immutable=1")
 
 
 @contextmanager
@@ -87,10 +102,10 @@ def require_format(connection: sqlite3.Connection, path: Path) -> None:
         raise DamagedStoreError(f"expected {path} with its tables as they were made, found them damaged")
 
 
-def check(path: Path) -> None:
+def check(path: Path, open_it: Callable[[Path], sqlite3.Connection] = connect) -> None:
     """Read every page, and compare the index with the rows; raises DamagedStoreError."""
     try:
-        with closing(connect(path)) as connection:
+        with closing(open_it(path)) as connection:
             found = [text for (text,) in connection.execute("PRAGMA integrity_check(3)")]
     except SQLITE_ERRORS as error:
         found = [str(error)]

@@ -18,6 +18,7 @@ class UnknownCollectionError(HammingwayError):
 
     status = 404
     title = "Unknown collection"
+    where = "collection"
 
 
 class UnusableStoreError(HammingwayError):

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from sqlite3 import Connection
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,11 +28,23 @@ from service.store.rows import (
 from service.store.schema import CollectionRow, StoredItem
 
 FEW = 4096
-BLOCK_ROWS = 8192
+# What is made of them should fit into the processor's caches: 8192 took a fifth longer.
+BLOCK_ROWS = 1024
 
-# Of an item: collection, sequence number, code. Of a removal: collection, sequence number.
-Added = list[tuple[int, int, bytes]]
-Removed = list[tuple[int, int]]
+
+class Added(NamedTuple):
+    """Items by columns: collections (n,) int64, sequence numbers (n,) int64, ascending, and packed codes."""
+
+    collections: NDArray[np.int64]
+    sequences: NDArray[np.int64]
+    codes: Sequence[bytes]
+
+
+class Removed(NamedTuple):
+    """Items that are gone: collections (n,) int64, sequence numbers (n,) int64."""
+
+    collections: NDArray[np.int64]
+    sequences: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -238,14 +250,16 @@ def _collections(connection: Connection) -> list[CollectionRow]:
 def _added(connection: Connection, after: int) -> Iterator[Added]:
     rows = connection.execute(f"SELECT {ITEM_COLUMNS} FROM items WHERE sequence > ? ORDER BY sequence", (after,))  # nosec B608  # constants of ours; values are parameters
     for block in _blocks(rows):
-        verify_items(block)
-        yield [(collection, sequence, code) for sequence, collection, _, code, _, _ in block]
+        columns = list(zip(*block, strict=True))
+        verify_items(columns)
+        sequences, collections, _, codes, _, _ = columns
+        yield Added(np.array(collections, np.int64), np.array(sequences, np.int64), codes)
 
 
 def _removed(connection: Connection, after: int) -> Iterator[Removed]:
-    yield from _blocks(
-        connection.execute("SELECT collection, sequence FROM removals WHERE number > ? ORDER BY number", (after,))
-    )
+    rows = connection.execute("SELECT collection, sequence FROM removals WHERE number > ? ORDER BY number", (after,))
+    for block in _blocks(rows):
+        yield Removed(*np.array(block, np.int64).T)
 
 
 def _blocks(rows: Any) -> Iterator[Any]:

@@ -1,9 +1,15 @@
 """From the database's rows to what they mean, each verified by its checksum on the way."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from service.store.checksums import collection_checksum, features_checksum, item_checksum, require
+from service.store.checksums import (
+    collection_checksum,
+    features_checksum,
+    item_checksum,
+    item_checksums,
+    require,
+)
 from service.store.errors import DamagedStoreError
 from service.store.schema import CollectionRow, CollectionSettings, IndexSettings, StoredItem
 
@@ -32,10 +38,16 @@ def stored_item(row: Sequence[Any]) -> tuple[int, int, StoredItem]:
     return sequence, collection, StoredItem(item_id.decode(), code, payload)
 
 
-def verify_items(rows: Iterable[Sequence[Any]]) -> None:
-    """Verify rows of ITEM_COLUMNS; raises DamagedStoreError that names the first that is damaged."""
-    for row in rows:
-        stored_item(row)
+def verify_items(columns: Sequence[Sequence[Any]]) -> None:
+    """Verify items by ITEM_COLUMNS, each a sequence; raises DamagedStoreError that names the first that is damaged."""
+    *given, checksums = columns
+    try:
+        fit = item_checksums(*given) == list(checksums)
+    except TypeError:
+        fit = False
+    if not fit:
+        for row in zip(*columns, strict=True):
+            stored_item(row)
 
 
 def _damaged(row: Sequence[Any]) -> DamagedStoreError:

@@ -1,10 +1,11 @@
 """Snapshots: one collection as a database file of its own, and back again, every row verified both ways."""
 
+import errno
 import hashlib
 import os
 import uuid
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,8 +13,14 @@ from sqlite3 import Connection
 
 from models.errors import InvalidInputError
 from models.versions import NAME
-from service.store.connection import check, connect, require_format, transaction
-from service.store.errors import DamagedStoreError, UnknownCollectionError, translated
+from service.store.connection import check, connect, connect_to_copy, require_format, transaction
+from service.store.errors import (
+    DamagedStoreError,
+    StorageError,
+    StorageFullError,
+    UnknownCollectionError,
+    translated,
+)
 from service.store.rows import COLLECTION_COLUMNS, ITEM_COLUMNS, collection_row, stored_item, verified_features
 from service.store.schema import CollectionRow, StoredItem
 from service.store.writer import Writer
@@ -35,26 +42,31 @@ class Taken:
 def take(database: Path, collection: str, folder: Path) -> Taken:
     """Write a collection as it is at this moment into a new file of the folder; writes go on meanwhile.
 
-    Raises UnknownCollectionError, also for what cannot be a name, as it becomes part of a path. Nothing is left behind
-    by one that fails.
+    Raises UnknownCollectionError, also for what cannot be a name, as it becomes part of a path; StorageFullError or
+    StorageError where the folder takes no file. Nothing is left behind by one that fails.
     """
     _require_name(collection)
-    folder.mkdir(parents=True, exist_ok=True)
     name = f"{collection}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}{SUFFIX}"
-    made = folder / f"{name}.new"
-    try:
-        with translated(database), closing(connect(database)) as source, transaction(source, "DEFERRED"):
-            items = _copy(source, _by_name(source, collection), made, collection)
-        check(made)
-        digest = _sha256(made)
-        # The checksum first: a snapshot is whole when its own name is there.
-        _write_whole(folder / f"{name}.sha256", f"{digest}  {name}\n")
-        made.replace(folder / name)
-        _sync(folder)
-    finally:
-        for left in (made, *folder.glob(f"{made.name}-*")):
-            left.unlink(missing_ok=True)
-    return Taken(name, items, (folder / name).stat().st_size, digest)
+    made, beside = folder / f"{name}.new", folder / f"{name}.sha256"
+    with _writable(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with translated(database), closing(connect(database)) as source, transaction(source, "DEFERRED"):
+                items = _copy(source, _by_name(source, collection), made, collection)
+            check(made)
+            digest = _sha256(made)
+            # The checksum first: a snapshot is whole when its own name is there.
+            _write_whole(beside, f"{digest}  {name}\n")
+            made.replace(folder / name)
+            _sync(folder)
+        except BaseException:
+            for left in (beside, folder / name):
+                left.unlink(missing_ok=True)
+            raise
+        finally:
+            for left in (made, *folder.glob(f"{made.name}-*")):
+                left.unlink(missing_ok=True)
+        return Taken(name, items, (folder / name).stat().st_size, digest)
 
 
 def restore(snapshot: Path, database: Path, name: str | None = None) -> tuple[str, int]:
@@ -64,7 +76,7 @@ def restore(snapshot: Path, database: Path, name: str | None = None) -> tuple[st
     not as it was written, and InvalidInputError where a collection of that name is there.
     """
     _verify(snapshot)
-    with translated(snapshot), closing(connect(snapshot)) as source:
+    with translated(snapshot), closing(connect_to_copy(snapshot)) as source:
         require_format(source, snapshot)
         row = _only(source, snapshot)
         name = name or row.name
@@ -75,6 +87,16 @@ def restore(snapshot: Path, database: Path, name: str | None = None) -> tuple[st
             if not writer.load_collection(name, row.settings, counted):
                 raise InvalidInputError(f"expected a name that no collection of {database.parent} has, got {name!r}")
     return name, counted.items
+
+
+@contextmanager
+def _writable(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StorageFullError(f"expected room for a snapshot in {folder}, found none: nothing was kept") from error
+        raise StorageError(f"expected a folder {folder} to write a snapshot into: {error.strerror}") from error
 
 
 def _require_name(collection: str) -> None:
@@ -145,7 +167,7 @@ def _verify(snapshot: Path) -> None:
         raise InvalidInputError(f"expected a snapshot {snapshot} with {beside.name} beside it: {error}") from None
     if found != expected:
         raise DamagedStoreError(f"expected {snapshot} to have the SHA-256 {expected}, got {found}: it is damaged")
-    check(snapshot)
+    check(snapshot, connect_to_copy)
 
 
 def _sha256(path: Path) -> str:

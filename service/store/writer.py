@@ -10,7 +10,7 @@ from sqlite3 import Connection
 
 from service.errors import TooManyCollectionsError
 from service.filters import Condition
-from service.store.checksums import collection_checksum, features_checksum, item_checksum
+from service.store.checksums import collection_checksum, features_checksum, item_checksums
 from service.store.connection import committed, create, transaction
 from service.store.errors import DamagedStoreError, UnknownCollectionError, translated
 from service.store.filtering import compile_filter
@@ -172,15 +172,15 @@ def _require(connection: Connection, collection: int) -> CollectionRow:
 def _upsert(connection: Connection, collection: int, items: Sequence[StoredItem]) -> None:
     _remove(connection, collection, [item.id for item in items])
     first = _last(connection, "items") + 1
+    sequences = range(first, first + len(items))
+    collections = [collection] * len(items)
+    ids = [item.id for item in items]
+    codes = [item.code for item in items]
+    payloads = [item.payload for item in items]
+    checksums = item_checksums(sequences, collections, [each.encode() for each in ids], codes, payloads)
     connection.executemany(
         "INSERT INTO items (sequence, collection, id, code, payload, checksum) VALUES (?, ?, ?, ?, ?, ?)",
-        (
-            (
-                *(sequence, collection, item.id, item.code, item.payload),
-                item_checksum(sequence, collection, item.id.encode(), item.code, item.payload),
-            )
-            for sequence, item in enumerate(items, first)
-        ),
+        zip(sequences, collections, ids, codes, payloads, checksums, strict=True),
     )
     features = [
         (sequence, item.features, features_checksum(sequence, item.features))
@@ -196,6 +196,8 @@ def _last(connection: Connection, table: str) -> int:
 
 
 def _remove(connection: Connection, collection: int, ids: Sequence[str]) -> int:
+    # For SQLite a U+0000 in JSON ends a text: what is before it may be the id of another item. No item has one in its.
+    ids = [item_id for item_id in ids if "\0" not in item_id]
     # The whole batch in one statement each: an upsert's ids are mostly new.
     found = [
         sequence

@@ -1,5 +1,7 @@
 """A full disk: writes are refused whole, searches go on, and once there is room all goes on without a restart."""
 
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -27,8 +29,28 @@ def _until_refused(write: Callable[[], int]) -> None:
     raise AssertionError(f"expected the disk to be full after {MOST_WRITES} writes")
 
 
+def test_a_full_disk_is_named_where_a_file_cannot_be_made(start: Start, tmp_path: Path) -> None:
+    """A snapshot, and what SQLite keeps beside a database that it opens, after an orderly stop."""
+    with small_disk(tmp_path / "data", DISK_BYTES) as disk:
+        serving = start(tmp_path / "data", prefix=disk.prefix)
+        make_quiet_collection(serving, 0)
+        disk.fill()
+        reply = serving.client.post(f"/v1/collections/{QUIET}/snapshots")
+        assert (reply.status_code, reply.json()["title"]) == STORAGE_FULL
+        disk.free()
+        serving.stop()
+        disk.fill()
+        command = [*disk.prefix, sys.executable, "-m", "service", "--data", str(tmp_path / "data"), "--port", "0"]
+        refused = subprocess.run(command, capture_output=True, text=True, timeout=30)
+        assert refused.returncode != 0 and "expected room on the disk" in refused.stderr
+        disk.free()
+        serving = start(tmp_path / "data", prefix=disk.prefix)
+        assert serving.client.post(f"/v1/collections/{QUIET}/snapshots").json()["items"] == 500
+        serving.kill()
+
+
 @pytest.mark.timeout(1800)
-def test_a_full_disk_refuses_writes_whole_and_searches_go_on(
+def test_a_full_disk_refuses_refuses_writes_whole_and_searches_go_on(
     start: Start, tmp_path: Path, long: bool, seed: int
 ) -> None:
     random = np.random.default_rng(seed)

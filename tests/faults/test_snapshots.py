@@ -1,21 +1,25 @@
 """Snapshots taken while writers write, restored into a fresh folder: the same answers, and no damage unnoticed."""
 
+import errno
 import hashlib
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
 
+import service.store.snapshots
 from service.collections import NewCollection
 from service.hashers import Hashers
 from service.items import Item, Query, Wanted
 from service.opening import opened
-from service.store.errors import DamagedStoreError
+from service.store.errors import DamagedStoreError, StorageFullError
 from service.store.snapshots import restore, take
 from tests.faults.conftest import Start
 
@@ -27,7 +31,7 @@ def _restore(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=120)
 
 
-def _all(client: httpx.Client, name: str) -> list[tuple[str, dict[str, int], str]]:
+def _all(client: httpx.Client, name: str) -> list[tuple[str, dict[str, int], int]]:
     body = {"query": {"code": "00000000"}, "limit": 10_000, "max_distance": 32}
     found = client.post(f"/v1/collections/{name}/search", json=body).json()["results"]
     return [(match["id"], match["payload"], match["distance"]) for match in found]
@@ -161,3 +165,50 @@ def test_a_snapshot_of_damaged_rows_is_not_made(tmp_path: Path) -> None:
     with pytest.raises(DamagedStoreError, match="item b'b'"):
         take(database, "c", tmp_path / "snapshots")
     assert list((tmp_path / "snapshots").iterdir()) == []
+
+
+def _make(folder: Path) -> Path:
+    """A database with two items in the collection `c`, and a snapshot of it in `folder / "snapshots"`."""
+    database = folder / "hammingway.sqlite"
+    with opened(database, Hashers(folder)) as service_opened:
+        service_opened.collections.create("c", NewCollection(bits=32))
+        service_opened.collections.upsert("c", [Item("a", "code", "01234567"), Item("b", "code", "89abcdef")])
+    return folder / "snapshots" / take(database, "c", folder / "snapshots").name
+
+
+def test_what_lies_beside_a_snapshot_is_no_part_of_it_and_nothing_is_written_there(tmp_path: Path) -> None:
+    file = _make(tmp_path)
+    # A WAL that fits it, and holds that an item is deleted, as of somebody who has looked into a copy.
+    copy = tmp_path / "copy.sqlite"
+    copy.write_bytes(file.read_bytes())
+    with closing(sqlite3.connect(copy, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("DELETE FROM items WHERE id = 'a'")
+        assert copy.read_bytes() == file.read_bytes()
+        file.with_name(f"{file.name}-wal").write_bytes(copy.with_name(f"{copy.name}-wal").read_bytes())
+    before = {path.name: path.read_bytes() for path in file.parent.iterdir()}
+    touched = file.parent.stat().st_mtime_ns
+    assert restore(file, tmp_path / "other.sqlite") == ("c", 2)
+    assert {path.name: path.read_bytes() for path in file.parent.iterdir()} == before
+    # Nor made and removed again, which would take a folder that can be written to.
+    assert file.parent.stat().st_mtime_ns == touched
+
+
+def test_a_folder_that_takes_no_snapshot_is_told_and_nothing_is_left(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serving = start(tmp_path / "data")
+    serving.client.put("/v1/collections/c", json={"bits": 32})
+    (tmp_path / "data" / "snapshots").write_text("a file")
+    reply = serving.client.post("/v1/collections/c/snapshots")
+    assert (reply.status_code, reply.json()["title"]) == (500, "Storage failure")
+    assert reply.json()["detail"].startswith("expected a folder")
+
+    def half(path: Path, text: str) -> None:
+        path.write_text(text[:10])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(service.store.snapshots, "_write_whole", half)
+    with pytest.raises(StorageFullError, match="expected room for a snapshot"):
+        take(tmp_path / "data" / "hammingway.sqlite", "c", tmp_path / "others")
+    assert list((tmp_path / "others").iterdir()) == []

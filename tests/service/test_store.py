@@ -204,9 +204,9 @@ def test_removals_are_kept_only_so_long(
         store.upsert(row.number, [StoredItem("a", bytes([code])), StoredItem("b", bytes([code]))])
     with reader.changes(Position(2, 0)) as changes:
         assert changes.anew
-        assert [code for block in changes.added for _, _, code in block] == [b"\x08", b"\x08"]
+        assert [code for block in changes.added for code in block.codes] == [b"\x08", b"\x08"]
         assert list(changes.removed) == []
         newest = changes.position
     with reader.changes(Position(newest.sequence - 2, newest.removal - 2)) as changes:
         assert not changes.anew
-        assert [len(block) for block in changes.removed] == [2]
+        assert [len(block.sequences) for block in changes.removed] == [2]

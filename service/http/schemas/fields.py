@@ -1,14 +1,17 @@
 """Fields that several shapes have: ids, names, images, vectors, payloads, each checked where it comes in."""
 
 import binascii
+import re
 from typing import Annotated, Any
 
 import orjson
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from models.versions import NAME
+from service.described import kind
 
 LONGEST_ID_BYTES = 512
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def _from_base64(value: Any) -> bytes:
@@ -16,7 +19,7 @@ def _from_base64(value: Any) -> bytes:
     if isinstance(value, bytes):
         return value
     if not isinstance(value, str):
-        raise ValueError(f"expected an image as base64, got {type(value).__name__}")
+        raise ValueError(f"expected an image as base64, got {kind(value)}")
     try:
         return binascii.a2b_base64(value, strict_mode=True)
     except (binascii.Error, ValueError) as error:
@@ -28,14 +31,14 @@ def _id(value: str) -> str:
     if not 1 <= length <= LONGEST_ID_BYTES:
         raise ValueError(f"expected an id of 1 to {LONGEST_ID_BYTES} bytes, got {length}")
     # Clients take dots for a way upwards: `DELETE .../items/..` would delete the collection.
-    if value in (".", "..") or any(ord(character) < 32 or character == "\x7f" for character in value):
+    if value in (".", "..") or _CONTROL.search(value):
         raise ValueError(f"expected an id that is neither . nor .. and has no control characters, got {value[:80]!r}")
     return value
 
 
 def _to_json(value: Any) -> bytes:
     if not isinstance(value, dict):
-        raise ValueError(f"expected a JSON object, got {type(value).__name__}")
+        raise ValueError(f"expected a JSON object, got {kind(value)}")
     try:
         return orjson.dumps(value)
     except orjson.JSONEncodeError as error:
@@ -55,7 +58,9 @@ Image = Annotated[bytes, BeforeValidator(_from_base64), WithJsonSchema({"type": 
 Vector = Annotated[list[float], Field(fail_fast=True)]
 Payload = Annotated[dict[str, Any], Field(examples=[{"price": 30}])]
 
-GivenPayload = Annotated[bytes, BeforeValidator(_to_json), WithJsonSchema({"type": "object"})]
+GivenPayload = Annotated[
+    bytes, BeforeValidator(_to_json), WithJsonSchema({"type": "object", "examples": [{"price": 30}]})
+]
 
 
 class Strict(BaseModel):

@@ -83,7 +83,8 @@ def find(codes: Codes, distance: int, going: Callable[[], None]) -> Groups:
     InvalidInputError where it would take too long.
     """
     if len(codes) > 2**NUMBER_BITS:
-        raise InvalidInputError(f"expected a collection of at most {2**NUMBER_BITS} items, got {len(codes)}")
+        detail = f"expected a collection of at most {2**NUMBER_BITS} items, got {len(codes)}"
+        raise InvalidInputError(detail, "collection")
     firsts, edges = _identical(codes)
     if distance and len(firsts) > 1:
         unlike = codes[firsts]
@@ -91,8 +92,9 @@ def find(codes: Codes, distance: int, going: Callable[[], None]) -> Groups:
         scheme = choose(unlike, distance)
         if scheme.cost > MOST_COST:
             raise InvalidInputError(
-                f"max_distance: expected one that takes about {MOST_COST:.0e} comparisons of codes at most, got"
-                f" {distance}, which takes about {scheme.cost:.0e} among {len(unlike)} different codes"
+                f"expected one that takes about {MOST_COST:.0e} comparisons of codes at most, got {distance}, which "
+                f"takes about {scheme.cost:.0e} among {len(unlike)} different codes",
+                "max_distance",
             )
         forest = Forest(len(unlike), distance)
         for pairs in near_pairs(unlike, distance, scheme):

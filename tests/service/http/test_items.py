@@ -1,8 +1,11 @@
 import json
+from collections.abc import Sequence
 from urllib.parse import quote
 
 import httpx
 import pytest
+
+from service.collections import Collections
 
 NDJSON = {"Content-Type": "application/x-ndjson"}
 
@@ -39,6 +42,23 @@ def test_delete_passes_over_ids_that_are_not_there(client: httpx.Client) -> None
     body = {"ids": ["a", "nope", "a", "b"]}
     assert client.post("/v1/collections/c/delete", json=body).json() == {"deleted": 2}
     assert client.post("/v1/collections/c/delete", json=body).json() == {"deleted": 0}
+
+
+def test_an_item_that_comes_just_after_its_delete_is_not_said_to_be_deleted(
+    client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    delete_items = Collections.delete_items
+
+    def then_one_comes(collections: Collections, name: str, ids: Sequence[str]) -> int:
+        deleted = delete_items(collections, name, ids)
+        _index(client, {"id": "late", "code": "0000"})
+        return deleted
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Collections, "delete_items", then_one_comes)
+        reply = client.delete("/v1/collections/c/items/late")
+    assert (reply.status_code, reply.json()["title"]) == (404, "Unknown item")
+    assert client.get("/v1/collections/c/items/late").status_code == 200
 
 
 def test_ndjson_takes_any_number_of_lines_in_any_pieces_and_numbers_the_bad_ones(client: httpx.Client) -> None:
