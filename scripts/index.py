@@ -8,6 +8,7 @@ from pathlib import Path
 import orjson
 
 from models.errors import InvalidInputError
+from scripts.connecting import add_service_option, connect
 from scripts.console import progress, run
 from scripts.datasets import DATA_DIR_HELP, DATA_HELP, open_dataset
 from scripts.datasets.ndjson import SUFFIXES
@@ -21,7 +22,7 @@ def main() -> None:
     """Create the collection where it is missing, send, and list what was rejected; exit code 1 if anything was."""
     parser = argparse.ArgumentParser(prog="python -m scripts.index", description=__doc__)
     parser.add_argument("data", metavar="DATA", help=DATA_HELP)
-    parser.add_argument("--url", default="http://127.0.0.1:8000", help="of the service (default http://127.0.0.1:8000)")
+    add_service_option(parser)
     parser.add_argument("--collection", required=True, metavar="C")
     settings = parser.add_mutually_exclusive_group()
     settings.add_argument("--hasher", metavar="H", help="name, or name@version, to create the collection with")
@@ -29,7 +30,7 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, help=DATA_DIR_HELP)
     arguments = parser.parse_args()
     size, lines = open_lines(arguments.data, arguments.data_dir)
-    with Client(arguments.url) as client:
+    with connect(arguments.url) as client:
         described = open_collection(client, arguments.collection, arguments.hasher, arguments.bits)
         done = Indexed(0)
         try:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from models.errors import InvalidInputError
 from models.versions import NAME
+from scripts.connecting import add_service_option, connect
 from scripts.console import run
-from service.client import Client
 from service.settings import Settings
 from service.store.snapshots import restore
 
@@ -17,7 +17,7 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     taking = commands.add_parser("create", help="have the service write one into `snapshots` in its data folder")
     taking.add_argument("collection", metavar="C")
-    taking.add_argument("--url", default="http://127.0.0.1:8000", help="of the service (default http://127.0.0.1:8000)")
+    add_service_option(taking)
     putting = commands.add_parser("restore", help="verify one, and create its collection, whole or not at all")
     putting.add_argument("file", metavar="FILE", type=Path, help="a snapshot, with its .sha256 beside it")
     putting.add_argument("--data", type=Path, required=True, metavar="DIR", help="data folder; made where missing")
@@ -31,7 +31,7 @@ def main() -> None:
 
 def create(collection: str, url: str) -> None:
     """Ask the service for a snapshot."""
-    with Client(url) as client:
+    with connect(url) as client:
         taken = client.snapshot(collection)
     print(f"{taken.items} items of {collection!r} in {taken.snapshot}, {taken.bytes} bytes, {taken.sha256}")
 

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from models.features import Document
+from scripts.connecting import add_service_option, connect
 from scripts.console import run
 from scripts.datasets import open_dataset
 from scripts.documents import in_json
@@ -23,10 +24,10 @@ SHADES = "  ░░▒▒▓▓██"
 def main() -> None:
     """Three questions to the documentation of Python, three pictures to the handwritten digits."""
     parser = argparse.ArgumentParser(prog="python -m scripts.tour", description=__doc__)
-    parser.add_argument("--url", default="http://127.0.0.1:8000", help="of the service (default http://127.0.0.1:8000)")
+    add_service_option(parser)
     arguments = parser.parse_args()
     console = Console(width=100, highlight=False)
-    with Client(arguments.url) as client:
+    with connect(arguments.url) as client:
         for question in QUESTIONS:
             console.print(answers(client, question))
         pictures = {item.id: item.document for item in open_dataset("digits").walk()}

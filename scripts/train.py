@@ -29,7 +29,7 @@ from scripts.features import add_feature_options, pick_features
 from scripts.options import positive
 from scripts.options import seconds as seconds_option
 from scripts.outputs import check_writable
-from scripts.report import Material, check_folder, write_report
+from scripts.report.folder import check_folder
 from scripts.rows import read_rows
 from scripts.training import make_hasher, write_next
 
@@ -98,6 +98,9 @@ def main() -> None:
     print_quality(table)
     print(f"wrote {folder}")
     if arguments.report is not None:
+        from scripts.report.material import Material  # with matplotlib, a second to import
+        from scripts.report.report import write_report
+
         by_bits: dict[int, list[Quality]] = {config.bits: table}
         for bits in REPORTED_BITS:
             if bits != config.bits:

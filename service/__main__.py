@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from pydantic_settings import CliApp, CliSettingsSource
 
 from models.errors import HammingwayError, InvalidInputError
+from service.http.wording import told
 from service.keys import parse_keys
 from service.server import serve
 from service.settings import Settings
@@ -27,9 +28,10 @@ def main() -> None:
     except ValidationError as error:
         for fault in error.errors():
             name = "/".join(str(part) for part in fault["loc"])
-            print(f"error: {name}: {fault['msg']}, got {fault['input']!r}", file=sys.stderr)
+            print(f"error: {name}: {told(fault)}", file=sys.stderr)
         sys.exit(WRONG_SETTINGS)
     _require_keys(settings)
+    _require_traces(settings)
     try:
         # Before any worker process starts: several would tell several times, and the parent would exit with 0.
         settings.data.mkdir(parents=True, exist_ok=True)
@@ -58,6 +60,20 @@ def _require_keys(settings: Settings) -> None:
         )
         sys.exit(WRONG_SETTINGS)
     print(f"warning: open to whoever reaches {settings.host}:{settings.port}, as there are no keys", file=sys.stderr)
+
+
+def _require_traces(settings: Settings) -> None:
+    """Exit where traces are asked for, and what makes them is not installed."""
+    if settings.traces_endpoint is None:
+        return
+    # Not known, nor imported, where nobody asks for it.
+    from service.traces import require_installed
+
+    try:
+        require_installed()
+    except InvalidInputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(WRONG_SETTINGS)
 
 
 def _is_this_machine(host: str) -> bool:

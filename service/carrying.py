@@ -12,7 +12,7 @@ from service.store.schema import CollectionRow, KeepFeatures, StoredItem
 def require(row: CollectionRow, carried: Collection[Part]) -> None:
     """Raise InvalidInputError where features are asked for of a collection that keeps none."""
     if "features" in carried and row.settings.keep_features == "none":
-        raise InvalidInputError("with: expected a collection that keeps features, got features for one that does not")
+        raise InvalidInputError("expected a collection that keeps features, got features for one that does not", "with")
 
 
 def show(item: StoredItem, carried: Collection[Part], keep: KeepFeatures) -> Shown:

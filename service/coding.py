@@ -29,21 +29,21 @@ def encode(
     bits: int,
     hasher: Callable[[], Hasher] | None,
     where: str,
-    with_features: bool = False,
+    documents_only: str | None = None,
 ) -> tuple[list[Coded | None], dict[int, Fault]]:
     """Codes of documents, None at the places of bad ones, and what is wrong with those, by place.
 
     `hasher` is asked for only where something is not a code already; None where a collection has no hasher.
-    `where` names the list in the faults: `items` gives `items/3/vector`. `with_features` takes no codes as they are:
-    they bring none.
+    `where` names the list in the faults: `items` gives `items/3/vector`. `documents_only` says why no codes are taken
+    as they are, where none are.
     """
     coded: list[Coded | None] = [None] * len(documents)
     faults: dict[int, Fault] = {}
     rows, places = [], []
     for place, (kind, document) in enumerate(documents):
         try:
-            if kind == "code" and with_features:
-                raise InvalidInputError("expected a document, as the collection keeps features, got code")
+            if kind == "code" and documents_only is not None:
+                raise InvalidInputError(f"expected a document, as {documents_only}, got code")
             if kind == "code":
                 coded[place] = Coded(from_hex(str(document), bits))
             elif hasher is None:

@@ -1,38 +1,34 @@
 """Collections: named sets of items, coded by one hasher version, or bringing their own codes of one length."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
-from models.errors import InvalidInputError
-from models.hasher import Hasher
+from models.errors import HammingwayError, InvalidInputError
 from service import carrying, kept_features, rescoring
 from service.coding import Coded, encode
 from service.comparing import Comparison, compare
-from service.errors import (
-    ConflictError,
-    Fault,
-    FaultsError,
-    MissingHasherError,
-    UnknownHasherError,
-    UnknownItemError,
-)
+from service.errors import ConflictError, Fault, FaultsError, UnknownItemError
 from service.filters import Condition, names_a_field
 from service.hashers import Hashers
 from service.index.collection import IndexState
 from service.index.follower import Follower
+from service.index.snapshot import Snapshot
 from service.items import PAYLOAD, Item, Match, Part, Query, Shown, Wanted
 from service.matching import Matching
 from service.ranking import Source, rank
 from service.stages import Stages, untimed
 from service.store import pages
-from service.store.errors import UnknownCollectionError
+from service.store.errors import StoreBusyError, UnknownCollectionError
 from service.store.reader import Reader
 from service.store.schema import CollectionRow, CollectionSettings, IndexSettings, KeepFeatures, StoredItem
 from service.store.writer import Writer
+from service.upserts import Upserts
 
 T = TypeVar("T")
+ATTEMPTS = 20
 LONGEST_CODE_BITS = 4096
 MOST_LISTS = 65_536
 
@@ -47,6 +43,7 @@ class Description:
     count: int
     index: IndexSettings
     keep_features: KeepFeatures
+    keep_documents: bool
 
 
 @dataclass(frozen=True)
@@ -57,6 +54,7 @@ class NewCollection:
     bits: int | None = None
     index: IndexSettings | None = None
     keep_features: KeepFeatures | None = None
+    keep_documents: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -79,6 +77,7 @@ class Collections:
         follower: Follower,
         hashers: Hashers,
         matching: Matching,
+        upserts: Upserts,
         stages: Stages = untimed,
     ) -> None:
         self._writer = writer
@@ -87,6 +86,7 @@ class Collections:
         self._follower = follower
         self._hashers = hashers
         self._matching = matching
+        self._upserts = upserts
         self._stages = stages
 
     def create(self, name: str, wanted: NewCollection, most: int | None = None) -> tuple[Description, bool]:
@@ -109,55 +109,53 @@ class Collections:
     def change_index(self, name: str, index: IndexSettings) -> Description:
         """Let a collection be searched in another way; an IVF index is built in the background, exact until then."""
         _require_index(index)
-        self._writer.change_index(self._row(name).number, index)
+        self._steadily(name, lambda row: self._writer.change_index(row.number, index))
         return self.get(name)
 
     def all(self) -> list[Description]:
         """All collections, by name."""
-        return [self._describe(row) for row in self._reader.collections()]
+        for _ in range(ATTEMPTS):
+            # One that is deleted between the two looks is none of them.
+            with suppress(UnknownCollectionError):
+                return [self._describe(row) for row in self._reader.collections()]
+        raise StoreBusyError("expected the collections to rest for a moment, they change faster than they are read")
 
     def get(self, name: str) -> Description:
         """One collection; raises UnknownCollectionError."""
-        return self._describe(self._row(name))
+        return self._steadily(name, self._describe)
 
     def delete(self, name: str) -> None:
         """Delete a collection with all its items; raises UnknownCollectionError."""
-        self._writer.delete_collection(self._row(name).number)
+        # Of one that was re-coded meanwhile, the one that has its name now.
+        while not self._writer.delete_collection(self._row(name).number):
+            pass
 
     def upsert(self, name: str, items: Sequence[Item]) -> None:
         """Index all items or none, on disk when this returns; raises FaultsError that names the bad ones."""
-        row = self._row(name)
-        with self._stages("encode"):
-            usable, bad = self._encode(row, items)
-        faults = [*_repeated(items), *bad.values()]
-        if faults:
-            raise FaultsError("nothing was indexed", faults)
-        with self._stages("store"):
-            self._writer.upsert(row.number, usable)
+        self._upserts.all(partial(self._row, name), items)
+        self._follow()
 
     def upsert_usable(self, name: str, items: Sequence[Item]) -> dict[int, Fault]:
         """Index the items that can be used, on disk when this returns; says what is wrong with the others, by place.
 
         Of several with one id the last counts.
         """
-        row = self._row(name)
-        with self._stages("encode"):
-            usable, faults = self._encode(row, items)
-        with self._stages("store"):
-            self._writer.upsert(row.number, list({item.id: item for item in usable}.values()))
-        return faults
+        return self._upserts.usable(partial(self._row, name), items)
 
     def item(self, name: str, item_id: str) -> StoredItem:
         """One item; raises UnknownItemError."""
-        row = self._row(name)
-        return _required(row, item_id, self._reader.item(row.number, item_id))
+        return self._steadily(name, lambda row: _required(row, item_id, self._reader.item(row.number, item_id)))
 
     def shown(self, name: str, item_id: str, carried: frozenset[Part] = PAYLOAD) -> Shown:
         """One item, with its features where they are asked for; raises UnknownItemError."""
-        row = self._row(name)
-        carrying.require(row, carried)
         read = self._reader.whole_item if "features" in carried else self._reader.item
-        return carrying.show(_required(row, item_id, read(row.number, item_id)), carried, row.settings.keep_features)
+
+        def show(row: CollectionRow) -> Shown:
+            carrying.require(row, carried)
+            item = _required(row, item_id, read(row.number, item_id))
+            return carrying.show(item, carried, row.settings.keep_features)
+
+        return self._steadily(name, show)
 
     def page(
         self, name: str, limit: int, after: str, condition: "Condition | None", carried: frozenset[Part] = PAYLOAD
@@ -166,17 +164,26 @@ class Collections:
 
         With a filter a page may come short of `limit`, or be empty, before the end.
         """
-        row = self._row(name)
-        carrying.require(row, carried)
         asked = pages.Asked(limit, after, condition, "features" in carried)
-        page = self._paging.page(row.number, asked)
-        return [carrying.show(item, carried, row.settings.keep_features) for item in page.items], page.last
+
+        def read(row: CollectionRow) -> tuple[list[Shown], str | None]:
+            carrying.require(row, carried)
+            page = self._paging.page(row.number, asked)
+            if self._row(name).number != row.number:
+                # Re-coded meanwhile: what was read may be half discarded.
+                raise UnknownCollectionError("expected a collection that is there, got one that was deleted meanwhile")
+            return [carrying.show(item, carried, row.settings.keep_features) for item in page.items], page.last
+
+        return self._steadily(name, read)
 
     def compare(self, name: str, a: Query, b: Query) -> tuple[str | None, Comparison]:
         """Two documents, codes or items side by side, and the collection's hasher; raises FaultsError."""
-        row = self._row(name)
-        try:
+
+        def both(row: CollectionRow) -> tuple[str | None, Comparison]:
             return row.settings.hasher, compare(*self._code_queries(row, [a, b], with_logits=True))
+
+        try:
+            return self._steadily(name, both)
         except FaultsError as error:
             sides = {"queries/0": "a", "queries/1": "b"}
             faults = [replace(each, where=sides[each.where[:9]] + each.where[9:]) for each in error.faults]
@@ -184,23 +191,44 @@ class Collections:
 
     def delete_items(self, name: str, ids: Sequence[str]) -> int:
         """Delete items by id; returns how many were there."""
-        return self._writer.delete(self._row(name).number, ids)
+        gone = self._steadily(name, lambda row: self._writer.delete(row.number, ids))
+        self._follow()
+        return gone
 
     def delete_matching(self, name: str, condition: Condition) -> int:
         """Delete the items that a filter lets through, all in one write; returns how many there were."""
         if not names_a_field(condition):
             raise InvalidInputError(
-                "filter: expected a condition on a field, got none (to delete all items, delete the collection)"
+                "expected a condition on a field, got none (to delete all items, delete the collection)", "filter"
             )
-        return self._writer.delete_matching(self._row(name).number, condition)
+        return self._steadily(name, lambda row: self._writer.delete_matching(row.number, condition))
 
     def search(self, name: str, queries: Sequence[Query], wanted: Wanted) -> Answer:
         """The items that are wanted for each query, in the order (distance, id), or (score, id) where ranked anew.
 
         A query by id does not find the item itself.
         """
-        with self._stages("catch_up"):
-            row, now = self._known(name, self._follower.look(name))
+        for _ in range(ATTEMPTS):
+            with self._stages("catch_up"):
+                row, now = self._known(name, self._follower.look(name))
+            try:
+                return self._search(row, now, queries, wanted)
+            except (UnknownCollectionError, UnknownItemError):
+                # Of one that was re-coded meanwhile the old codes may be gone.
+                if self._row(name).number == row.number:
+                    raise
+        raise StoreBusyError("expected the collection to rest for a moment, it is re-coded faster than it is searched")
+
+    def _follow(self) -> None:
+        """Bring the index up to a few writes at once, so that the next search, which would have to, is none the slower.
+
+        An import's many are left to it.
+        """
+        # What was written is on disk, whatever happens here; the next search would meet it again.
+        with suppress(HammingwayError):
+            self._follower.catch_up()
+
+    def _search(self, row: CollectionRow, now: Snapshot, queries: Sequence[Query], wanted: Wanted) -> Answer:
         carrying.require(row, wanted.carried)
         with self._stages("encode"):
             coded = self._code_queries(row, queries, wanted.rank != "hamming")
@@ -211,25 +239,7 @@ class Collections:
 
     def state(self, name: str) -> tuple[Description, IndexState]:
         """A collection, and its index in this process's memory."""
-        row = self._row(name)
-        return self._describe(row), self._follower.state(row)
-
-    def _encode(self, row: CollectionRow, items: Sequence[Item]) -> tuple[list[StoredItem], dict[int, Fault]]:
-        """The usable items as they are stored, and what is wrong with the others, by place."""
-        keep = row.settings.keep_features
-        documents = [(item.kind, item.document) for item in items]
-        coded, faults = encode(documents, row.settings.bits, self._hasher(row), "items", with_features=keep != "none")
-        if keep == "none":
-            return [
-                StoredItem(item.id, each.code, item.payload)
-                for item, each in zip(items, coded, strict=True)
-                if each is not None
-            ], faults
-        return [
-            StoredItem(item.id, each.code, item.payload, kept_features.pack(each.features, keep))
-            for item, each in zip(items, coded, strict=True)
-            if each is not None and each.features is not None
-        ], faults
+        return self._steadily(name, lambda row: (self._describe(row), self._follower.state(row)))
 
     def _code_queries(self, row: CollectionRow, queries: Sequence[Query], with_logits: bool) -> list[Coded]:
         """A code for each query; raises UnknownItemError, or FaultsError that names the bad ones.
@@ -244,7 +254,8 @@ class Collections:
             (query.kind, query.document) if query.kind != "id" else ("code", items[str(query.document)].code.hex())
             for query in queries
         ]
-        coded, faults = encode(documents, row.settings.bits, self._hasher(row), "queries")
+        load = self._hashers.bound(row.name, row.settings.hasher)
+        coded, faults = encode(documents, row.settings.bits, load, "queries")
         if faults:
             raise FaultsError("nothing was searched", list(faults.values()))
         if by_features:
@@ -255,11 +266,22 @@ class Collections:
 
     def _from_features(self, row: CollectionRow, item: StoredItem) -> Coded:
         """An item as a query, with the features that were kept of it."""
-        hasher = self._hasher(row)
+        hasher = self._hashers.bound(row.name, row.settings.hasher)
         if item.features is None or hasher is None:
             return Coded(item.code)
         features = kept_features.unpack(item.features, row.settings.keep_features)
         return Coded(item.code, features, hasher().logits(features[None])[0])
+
+    def _steadily(self, name: str, use: Callable[[CollectionRow], T]) -> T:
+        """What `use` makes of the collection; made again where its old codes are gone, as it was re-coded."""
+        for _ in range(ATTEMPTS):
+            row = self._row(name)
+            try:
+                return use(row)
+            except (UnknownCollectionError, UnknownItemError):
+                if self._row(name).number == row.number:
+                    raise
+        raise StoreBusyError("expected the collection to rest for a moment, it is re-coded faster than it is read")
 
     def _row(self, name: str) -> CollectionRow:
         return self._known(name, self._reader.collection(name))
@@ -272,7 +294,8 @@ class Collections:
     def _describe(self, row: CollectionRow) -> Description:
         settings = row.settings
         count = self._follower.state(row).count
-        return Description(row.name, settings.bits, settings.hasher, count, settings.index, settings.keep_features)
+        kept = settings.keep_features, settings.keep_documents
+        return Description(row.name, settings.bits, settings.hasher, count, settings.index, *kept)
 
     def _settings(self, wanted: NewCollection) -> CollectionSettings:
         """The settings of a new collection; raises InvalidInputError, or UnknownHasherError."""
@@ -281,41 +304,20 @@ class Collections:
             loaded = self._hashers.get(hasher)
             hasher, bits = loaded.reference, loaded.bits
         elif bits is None or bits % 8 or not 8 <= bits <= LONGEST_CODE_BITS:
-            raise InvalidInputError(f"expected bits as a multiple of 8 up to {LONGEST_CODE_BITS}, got {bits}")
+            raise InvalidInputError(f"expected a multiple of 8 up to {LONGEST_CODE_BITS}, got {bits}", "bits")
         elif keep != "none":
-            raise InvalidInputError(f"keep_features: expected a hasher to keep features of, got {keep} without one")
+            raise InvalidInputError(f"expected a hasher to keep features of, got {keep} without one", "keep_features")
+        elif wanted.keep_documents:
+            raise InvalidInputError("expected a hasher that codes the documents, got none", "keep_documents")
         index = wanted.index or IndexSettings()
         _require_index(index)
-        return CollectionSettings(bits, hasher, index, keep)
-
-    def _hasher(self, row: CollectionRow) -> Callable[[], Hasher] | None:
-        reference = row.settings.hasher
-        if reference is None:
-            return None
-
-        def load() -> Hasher:
-            try:
-                return self._hashers.get(reference)
-            except UnknownHasherError as error:
-                # Not the caller's mistake: the collection is bound to it, and its folder is gone.
-                raise MissingHasherError(f"collection {row.name!r} needs hasher {reference}: {error}") from None
-
-        return load
+        return CollectionSettings(bits, hasher, index, keep, bool(wanted.keep_documents))
 
 
 def _required(row: CollectionRow, item_id: str, item: StoredItem | None) -> StoredItem:
     if item is None:
         raise UnknownItemError(f"expected the id of an item of {row.name!r}, got {item_id[:80]!r}")
     return item
-
-
-def _repeated(items: Sequence[Item]) -> Iterator[Fault]:
-    seen: set[str] = set()
-    for place, item in enumerate(items):
-        if item.id in seen:
-            detail = f"expected each id once in a request, got {item.id[:80]!r} again"
-            yield Fault(f"items/{place}/id", 422, "Duplicate id", detail)
-        seen.add(item.id)
 
 
 def _agrees(wanted: NewCollection, there: CollectionSettings) -> bool:
@@ -327,17 +329,19 @@ def _agrees(wanted: NewCollection, there: CollectionSettings) -> bool:
         chosen = (wanted.index.lists, there.index.lists), (wanted.index.probes, there.index.probes)
         same = same and wanted.index.kind == there.index.kind
         same = same and all(asked in (None, given) for asked, given in chosen)
+    same = same and wanted.keep_documents in (None, there.keep_documents)
     return same and wanted.keep_features in (None, there.keep_features)
 
 
 def _require_index(index: IndexSettings) -> None:
     if index.kind == "flat" and (index.lists is not None or index.probes is not None):
-        raise InvalidInputError("index: expected lists and probes only with kind ivf, got them with flat")
+        raise InvalidInputError("expected lists and probes only with kind ivf, got them with flat", "index")
     for name, value in (("lists", index.lists), ("probes", index.probes)):
         if value is not None and not 1 <= value <= MOST_LISTS:
-            raise InvalidInputError(f"index/{name}: expected 1 to {MOST_LISTS}, got {value}")
+            raise InvalidInputError(f"expected 1 to {MOST_LISTS}, got {value}", f"index/{name}")
     if index.lists is not None and index.probes is not None and index.probes > index.lists:
-        raise InvalidInputError(f"index/probes: expected at most as many as lists ({index.lists}), got {index.probes}")
+        detail = f"expected at most as many as lists ({index.lists}), got {index.probes}"
+        raise InvalidInputError(detail, "index/probes")
 
 
 def _told(settings: CollectionSettings) -> str:
@@ -345,4 +349,5 @@ def _told(settings: CollectionSettings) -> str:
     index = settings.index
     chosen = [f"{name} {value}" for name, value in (("lists", index.lists), ("probes", index.probes)) if value]
     kind = " ".join([index.kind, *([f"({', '.join(chosen)})"] if chosen else [])])
-    return f"{settings.bits} bits, {hasher}, index {kind} and keep_features {settings.keep_features}"
+    documents = " and keep_documents" if settings.keep_documents else ""
+    return f"{settings.bits} bits, {hasher}, index {kind} and keep_features {settings.keep_features}{documents}"

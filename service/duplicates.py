@@ -13,8 +13,9 @@ from models.errors import InvalidInputError
 from service.index.duplicates.groups import Groups, find
 from service.index.follower import Follower
 from service.index.memory import give_back
-from service.store.errors import UnknownCollectionError
+from service.store.errors import StoreBusyError, UnknownCollectionError
 from service.store.reader import Reader
+from service.store.schema import CollectionRow
 
 
 class Duplicate(NamedTuple):
@@ -83,10 +84,13 @@ class Duplicates:
         row, _ = looked
         if max_distance > row.settings.bits // 2:
             raise InvalidInputError(
-                f"max_distance: expected at most half of the {row.settings.bits} bits, got {max_distance}"
+                f"expected at most half of the {row.settings.bits} bits, got {max_distance}", "max_distance"
             )
         ids, sequences = Ids(), array("q")
         with self._reader.all_by_id(row.number) as blocks:
+            if not self._is_named(name, row):
+                # Re-coded in between: what the moment shows of it may be half discarded.
+                raise StoreBusyError("expected the collection to rest for a moment, its re-coding was just finished")
             # No older than the ids, and a code stays the same as long as its sequence number.
             now = self._follower.snapshot(row)
             for block in blocks:
@@ -101,6 +105,10 @@ class Duplicates:
         found = Found(ids, find(codes, max_distance, going))
         give_back()
         return found
+
+    def _is_named(self, name: str, row: CollectionRow) -> bool:
+        looked = self._follower.look(name)
+        return looked is not None and looked[0].number == row.number
 
 
 def _chosen(ids: Ids, chosen: list[bool]) -> Ids:

@@ -36,6 +36,7 @@ class InvalidJsonError(HammingwayError):
 
     status = 400
     title = "Invalid JSON"
+    where = "body"
 
 
 class InvalidEncodingError(HammingwayError):
@@ -43,6 +44,7 @@ class InvalidEncodingError(HammingwayError):
 
     status = 400
     title = "Invalid encoding"
+    where = "body"
 
 
 class UnsupportedEncodingError(HammingwayError):
@@ -50,6 +52,7 @@ class UnsupportedEncodingError(HammingwayError):
 
     status = 415
     title = "Unsupported encoding"
+    where = "Content-Encoding"
     headers: ClassVar[dict[str, str]] = {"Accept-Encoding": "gzip, zstd"}
 
 
@@ -58,6 +61,7 @@ class InvalidMultipartError(HammingwayError):
 
     status = 400
     title = "Invalid multipart"
+    where = "body"
 
 
 class UnknownHasherError(HammingwayError):
@@ -65,6 +69,7 @@ class UnknownHasherError(HammingwayError):
 
     status = 404
     title = "Unknown hasher"
+    where = "hasher"
 
 
 class MissingHasherError(HammingwayError):
@@ -79,6 +84,7 @@ class UnknownItemError(HammingwayError):
 
     status = 404
     title = "Unknown item"
+    where = "id"
 
 
 class ConflictError(HammingwayError):
@@ -88,11 +94,26 @@ class ConflictError(HammingwayError):
     title = "Conflict"
 
 
+class UnknownRecodingError(HammingwayError):
+    """A collection that is not being re-coded."""
+
+    status = 404
+    title = "Unknown re-coding"
+
+
+class UnknownJobError(HammingwayError):
+    """A job that nobody knows, or any more."""
+
+    status = 404
+    title = "Unknown job"
+
+
 class TooLargeError(HammingwayError):
     """A body, or a line of one, larger than will be read."""
 
     status = 413
     title = "Too large"
+    where = "body"
 
 
 class BusyError(HammingwayError):

@@ -28,6 +28,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple, TypeAlias, get_args
 
 from models.errors import InvalidInputError
+from service.described import kind
 
 MAX_DEPTH = 8
 MAX_CONDITIONS = 256
@@ -114,7 +115,7 @@ class _Parser:
 
     def filter(self, value: Any, where: str, depth: int) -> All:
         if depth > MAX_DEPTH:
-            raise InvalidInputError(f"{where}: expected at most {MAX_DEPTH} filters inside one another, got more")
+            raise InvalidInputError(f"expected at most {MAX_DEPTH} filters inside one another, got more", where)
         if not isinstance(value, dict):
             raise _unexpected("a filter, which is an object", value, where)
         if not value:
@@ -136,7 +137,7 @@ class _Parser:
         if not isinstance(value, list):
             raise _unexpected("a list of filters", value, where)
         if not value:
-            raise InvalidInputError(f"{where}: expected a list of at least one filter, got an empty one")
+            raise InvalidInputError("expected a list of at least one filter, got an empty one", where)
         return tuple(self.filter(entry, f"{where}/{index}", depth + 1) for index, entry in enumerate(value))
 
     def _field(self, path: tuple[str, ...], value: Any, where: str) -> Field:
@@ -144,7 +145,7 @@ class _Parser:
             self._count(where)
             return Field(path, (Comparison("eq", (_scalar(value, where, f"{_SCALAR}, or an object of operators"),)),))
         if not value:
-            raise InvalidInputError(f"{where}: expected at least one operator, {_known()}, got none")
+            raise InvalidInputError(f"expected at least one operator, {_known()}, got none", where)
         comparisons, exists = [], None
         for operator, operand in value.items():
             self._count(where)
@@ -157,14 +158,15 @@ class _Parser:
     def _count(self, where: str) -> None:
         self._conditions += 1
         if self._conditions > MAX_CONDITIONS:
-            raise InvalidInputError(f"{where}: expected a filter of at most {MAX_CONDITIONS} conditions, got more")
+            raise InvalidInputError(f"expected a filter of at most {MAX_CONDITIONS} conditions, got more", where)
 
 
 def _comparison(operator: Any, operand: Any, where: str) -> Comparison:
     if operator not in _OPERATORS:
         raise InvalidInputError(
-            f"{where}: expected operators, {_known()}, got {_shown(operator)} "
-            "(a field inside of an object is named with a dot, as author.name)"
+            f"expected operators, {_known()}, got {_shown(operator)} "
+            "(a field inside of an object is named with a dot, as author.name)",
+            where,
         )
     where = f"{where}/{operator}"
     if operator == "in":
@@ -181,7 +183,7 @@ def _choices(value: Any, where: str) -> tuple[Scalar, ...]:
     if not isinstance(value, list):
         raise _unexpected("a list", value, where)
     if len(value) > MAX_CHOICES:
-        raise InvalidInputError(f"{where}: expected at most {MAX_CHOICES} values, got {len(value)}")
+        raise InvalidInputError(f"expected at most {MAX_CHOICES} values, got {len(value)}", where)
     return tuple(_scalar(choice, f"{where}/{index}", _SCALAR) for index, choice in enumerate(value))
 
 
@@ -211,14 +213,14 @@ def _number(value: int | float, where: str) -> int | float:
     except OverflowError:
         number = math.inf
     if not math.isfinite(number):
-        raise InvalidInputError(f"{where}: expected a number that a 64-bit float can hold, got one that is none")
+        raise InvalidInputError("expected a number that a 64-bit float can hold, got one that is none", where)
     return number
 
 
 def _text(value: str, where: str) -> str:
     _require_unicode(value, where)
     if "\0" in value:
-        raise InvalidInputError(f"{where}: expected a string without U+0000, got {_shown(value)}")
+        raise InvalidInputError(f"expected a string without U+0000, got {_shown(value)}", where)
     return value
 
 
@@ -227,14 +229,14 @@ def _require_name(name: Any, where: str) -> None:
         raise _unexpected("names that are strings", name, where)
     size = len(_require_unicode(name, where))
     if size > MAX_NAME_BYTES:
-        raise InvalidInputError(f"{where}: expected names of at most {MAX_NAME_BYTES} bytes, got one of {size}")
+        raise InvalidInputError(f"expected names of at most {MAX_NAME_BYTES} bytes, got one of {size}", where)
 
 
 def _require_unicode(value: str, where: str) -> bytes:
     try:
         return value.encode()
     except UnicodeEncodeError:
-        raise InvalidInputError(f"{where}: expected Unicode text, got a lone surrogate: {_shown(value)}") from None
+        raise InvalidInputError(f"expected Unicode text, got a lone surrogate: {_shown(value)}", where) from None
 
 
 def _known() -> str:
@@ -242,24 +244,7 @@ def _known() -> str:
 
 
 def _unexpected(expected: str, value: Any, where: str) -> InvalidInputError:
-    return InvalidInputError(f"{where}: expected {expected}, got {_described(value)}")
-
-
-def _described(value: Any) -> str:
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "true" if value else "false"
-        case str():
-            return "a string"
-        case int() | float():
-            return "a number"
-        case list():
-            return "a list"
-        case dict():
-            return "an object"
-    return f"a value of type {type(value).__name__}"
+    return InvalidInputError(f"expected {expected}, got {kind(value)}", where)
 
 
 def _shown(value: Any) -> str:

@@ -1,6 +1,7 @@
 """The hashers of one directory, each loaded once, verified when it is."""
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from models.features.image import MAX_PIXELS, ImageFeatures
@@ -8,7 +9,7 @@ from models.features.text import MAX_CHARACTERS, TextFeatures
 from models.folder import DamagedHasherError
 from models.hasher import Hasher
 from models.versions import versions
-from service.errors import UnknownHasherError
+from service.errors import MissingHasherError, UnknownHasherError
 
 
 class Hashers:
@@ -51,6 +52,20 @@ class Hashers:
                 self._limit(hasher)
                 self._loaded[reference] = hasher
             return self._loaded[reference]
+
+    def bound(self, collection: str, reference: str | None) -> Callable[[], Hasher] | None:
+        """Loads the hasher that a collection is bound to, or raises MissingHasherError; None where it has none."""
+        if reference is None:
+            return None
+
+        def load() -> Hasher:
+            try:
+                return self.get(reference)
+            except UnknownHasherError as error:
+                # Not the caller's mistake: the collection is bound to it, and its folder is gone.
+                raise MissingHasherError(f"collection {collection!r} needs hasher {reference}: {error}") from None
+
+        return load
 
     def _limit(self, hasher: Hasher) -> None:
         if isinstance(hasher.features, TextFeatures):

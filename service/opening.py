@@ -13,11 +13,17 @@ from service.hashers import Hashers
 from service.index.cores import Cores
 from service.index.follower import Follower
 from service.index.upkeep import Upkeep
+from service.jobs import Jobs, Work
 from service.matching import Matching
+from service.recoding import Recodings
 from service.stages import Stages, untimed
 from service.store.connection import MANY_KILOBYTES, check
+from service.store.jobs import Kind
 from service.store.reader import Reader
+from service.store.recoding_reader import RecodingReader
+from service.store.recoding_writer import RecodingWriter
 from service.store.writer import Writer
+from service.upserts import Upserts
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,8 @@ class Opened:
     follower: Follower
     duplicates: Duplicates
     analyses: Analyses
+    recodings: Recodings
+    jobs: Jobs
 
     def load(self) -> None:
         """Verify the database and load all codes, at once; raises DamagedStoreError."""
@@ -52,8 +60,15 @@ def opened(database: Path, hashers: Hashers, stages: Stages = untimed, threads: 
         upkeep = stack.enter_context(closing(Upkeep(background)))
         follower = Follower(changes, upkeep, stack.enter_context(closing(Cores(threads))))
         matching = Matching(filtered)
-        collections = Collections(writer, reader, pages, follower, hashers, matching, stages)
+        pairs, steps, seeking = (stack.enter_context(closing(RecodingReader(database))) for _ in range(3))
+        upserts = Upserts(writer, pairs, hashers, stages)
+        collections = Collections(writer, reader, pages, follower, hashers, matching, upserts, stages)
         # One that is read for as long as all ids take.
         duplicates = Duplicates(stack.enter_context(closing(Reader(database))), follower)
         analyses = Analyses(stack.enter_context(closing(Reader(database))), follower, hashers)
-        yield Opened(database, collections, follower, duplicates, analyses)
+        coding = RecodingWriter(writer)
+        recodings = Recodings(reader, pairs, steps, coding, hashers)
+        works: dict[Kind, Work] = {"recode": Work(recodings.step, True), "discard": Work(coding.sweep)}
+        lock = database.with_name(f"{database.name}-jobs")
+        jobs = stack.enter_context(closing(Jobs(pairs, seeking, coding, works, lock)))
+        yield Opened(database, collections, follower, duplicates, analyses, recodings, jobs)

@@ -23,12 +23,12 @@ def candidates(wanted: Wanted) -> int:
 def require(row: CollectionRow, queries: Sequence[Query], coded: Sequence[Coded], rank: Rank) -> None:
     """Raise InvalidInputError where the collection or a query, given with its code, lacks what the order takes."""
     if rank == "rescored" and row.settings.keep_features == "none":
-        raise InvalidInputError("rank: expected a collection that keeps features, got rescored for one that does not")
+        raise InvalidInputError("expected a collection that keeps features, got rescored for one that does not", "rank")
     for place, (query, code) in enumerate(zip(queries, coded, strict=True)):
         if rank != "hamming" and code.logits is None:
             came = "an id where they are not" if query.kind == "id" else "a code"
             raise InvalidInputError(
-                f"rank: expected documents for {rank}, or ids where features are kept, got {came} as query {place}"
+                f"expected documents for {rank}, or ids where features are kept, got {came} as query {place}", "rank"
             )
 
 

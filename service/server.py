@@ -17,6 +17,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.supervisors import Multiprocess
 
 from service import logs
+from service.http import malformed
 from service.http.measuring import SHARED
 from service.settings import Settings
 
@@ -31,11 +32,19 @@ IDLE_SECONDS = 0.25
 
 
 class Connection(HttpToolsProtocol):
-    """A connection whose request may be on its way when the server stops: it is answered, not reset."""
+    """A connection whose request may be on its way when the server stops: it is answered, not reset.
+
+    What is no HTTP is answered with a problem detail, as all that is wrong.
+    """
 
     def shutdown(self) -> None:
         """Close it soon, or when its reply is sent."""
         self.loop.call_later(IDLE_SECONDS, super().shutdown)
+
+    def send_400_response(self, msg: str) -> None:
+        """In place of the server's own, which is plain text."""
+        self.transport.write(malformed.reply())
+        self.transport.close()
 
 
 class Workers(Multiprocess):

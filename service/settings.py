@@ -36,6 +36,7 @@ class Settings(BaseSettings):
     max_items: Positive = Field(10_000, description="most items, ids or inputs in one JSON request")
     max_queries: Positive = Field(1000, description="most queries in one search request")
     max_limit: Positive = Field(10_000, description="largest limit of a search")
+    max_matches: Positive = Field(100_000, description="most matches in one reply: queries times limit")
     max_rejected: Positive = Field(10_000, description="bad lines after which an NDJSON import stops")
     max_collections: Positive = Field(1000, description="most collections")
     max_characters: Positive = Field(100_000, description="most characters of a text")
@@ -49,6 +50,9 @@ class Settings(BaseSettings):
     allow_open: bool = Field(False, description="listen beyond this machine without keys")
     log_format: Literal["text", "json"] = Field("text", description="text, or json: an object a line")
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="debug, info, warning or error")
+    traces_endpoint: str | None = Field(
+        None, pattern="^https?://[^/]", description="URL that OpenTelemetry traces go to (OTLP over HTTP)"
+    )
 
     @property
     def database(self) -> Path:

@@ -2,10 +2,13 @@
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+from tests.shared import made_once
 
 DIMENSION = 12
 
@@ -22,13 +25,17 @@ def _train(data: str, name: str, out: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def _train_all(folder: Path) -> None:
+    vectors = np.random.default_rng(0).standard_normal((400, DIMENSION)).astype(np.float32)
+    np.savez(folder / "vectors.npz", x=vectors)
+    data = {"pydocs": "pydocs", "digits": "digits", "vectors": str(folder / "vectors.npz")}
+    # Each takes one core.
+    with ThreadPoolExecutor(2) as threads:
+        for trained in [threads.submit(_train, data[name], name, folder) for name in data]:
+            trained.result()
+
+
 @pytest.fixture(scope="session")
 def hashers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with `digits@1` (image), `pydocs@1` (text) and `vectors@1` (12 numbers), 64 bits each."""
-    folder = tmp_path_factory.mktemp("hashers")
-    vectors = np.random.default_rng(0).standard_normal((400, DIMENSION)).astype(np.float32)
-    np.savez(folder / "vectors.npz", x=vectors)
-    _train("digits", "digits", folder)
-    _train("pydocs", "pydocs", folder)
-    _train(str(folder / "vectors.npz"), "vectors", folder)
-    return folder
+    return made_once(tmp_path_factory, "hashers", _train_all)

@@ -1,6 +1,7 @@
 """The real application under a real server: in a thread for most tests, as a process for those that kill it."""
 
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -16,6 +17,9 @@ import uvicorn
 
 from service.app import create_app
 from service.settings import Settings
+
+# Below those that Linux gives to connections, and to who asks for any; each process that runs tests has its own.
+FIRST_PORT, PORTS_EACH = 10_000, 4000
 
 
 @contextmanager
@@ -87,11 +91,13 @@ class Process:
 
 
 def free_port() -> int:
-    """A port of this machine that nothing listens on."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
+    """A port of this machine that nothing listens on, nor will until it is used."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    while True:
+        port = FIRST_PORT + PORTS_EACH * worker + secrets.randbelow(PORTS_EACH)
+        with socket.socket() as free, suppress(OSError):
+            free.bind(("127.0.0.1", port))
+            return port
 
 
 def wait_until_ready(client: httpx.Client, status: int = 200) -> None:

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 import torch
-from sklearn.cluster import KMeans
 from torch import Tensor
 
 from models.neighbours import nearest
@@ -60,6 +59,8 @@ def _by_clusters(points: Tensor, k: int, seed: int, track: Track) -> Tensor:
 
 def _centres(points: Tensor, number: int, seed: int) -> Tensor:
     """K-means centres (number, r) of a sample of the points."""
+    from sklearn.cluster import KMeans  # two seconds to import, and only many items need it
+
     chosen = np.random.default_rng(seed).permutation(len(points))[: number * SAMPLE_A_CLUSTER]
     means = KMeans(number, init="random", n_init=1, max_iter=ROUNDS, random_state=seed % 2**32)
     with warnings.catch_warnings():

@@ -35,6 +35,7 @@ def add_benchmark_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--benchmark", metavar="DATA", help="train every objective at every length and compare")
     parser.add_argument("--bits", type=int, nargs="+", default=BITS, help="of --benchmark (default 16 32 64 128 256)")
     parser.add_argument("--objectives", nargs="+", choices=OBJECTIVES, default=list(OBJECTIVES), help="of --benchmark")
+    parser.add_argument("--epochs", type=int, help="of --benchmark: passes over the items (default: as scripts.train)")
     parser.add_argument("--no-terms", action="store_true", help="without what remains of hashing less each term")
     parser.add_argument(
         "--validation", action="store_true", help="queries out of the training items, as for every choice"
@@ -46,7 +47,13 @@ def add_benchmark_options(parser: argparse.ArgumentParser) -> None:
 def print_benchmark(arguments: argparse.Namespace) -> None:
     """Train and print, a table a length; at 64 bits the default objective also without each of its terms."""
     torch.set_num_threads(arguments.threads)
-    plan = {bits: list(recipes(bits, arguments.objectives, not arguments.no_terms)) for bits in arguments.bits}
+    plan = {
+        bits: [
+            (name, replace(config, epochs=arguments.epochs))
+            for name, config in recipes(bits, arguments.objectives, not arguments.no_terms)
+        ]
+        for bits in arguments.bits
+    }
     if arguments.json is not None:
         check_writable(arguments.json.parent)
     data = open_dataset(arguments.benchmark, arguments.data_dir)

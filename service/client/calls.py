@@ -20,9 +20,11 @@ from service.client.results import (
     Group,
     Indexed,
     Item,
+    Job,
     Match,
     Model,
     Page,
+    Recoding,
     Snapshot,
     Stats,
     Version,
@@ -108,6 +110,42 @@ def drift(name: str, items: int | None) -> Call[Drift]:
 
 def snapshot(name: str) -> Call[Snapshot]:
     return Call("POST", f"{_path(name)}/snapshots", _reads(Snapshot), repeatable=False, patient=True)
+
+
+def recode(name: str, hasher: str, switch: str) -> Call[Job]:
+    content = _body({"hasher": hasher, "switch": switch})
+    return Call("POST", f"{_path(name)}/recode", _reads(Job), content, repeatable=False)
+
+
+def recoding(name: str) -> Call[Recoding]:
+    return Call("GET", f"{_path(name)}/recode", _reads(Recoding))
+
+
+def switch(name: str, without_refused: bool) -> Call[Recoding]:
+    content = _body({"without_refused": without_refused})
+    return Call("POST", f"{_path(name)}/recode/switch", _reads(Recoding), content, repeatable=False)
+
+
+def roll_back(name: str) -> Call[Job]:
+    return Call("POST", f"{_path(name)}/recode/rollback", _reads(Job), repeatable=False)
+
+
+def finish(name: str) -> Call[Job]:
+    return Call("POST", f"{_path(name)}/recode/finish", _reads(Job), repeatable=False)
+
+
+def jobs(collection: str | None, state: str | None) -> Call[list[Job]]:
+    given = {"collection": collection, "state": state}
+    parameters = [(key, value) for key, value in given.items() if value is not None]
+    return Call("GET", "/v1/jobs", _reads(list[Job], "jobs"), parameters=parameters)
+
+
+def job(number: int) -> Call[Job]:
+    return Call("GET", f"/v1/jobs/{_segment(str(number))}", _reads(Job))
+
+
+def cancel(number: int) -> Call[Job]:
+    return Call("POST", f"/v1/jobs/{_segment(str(number))}/cancel", _reads(Job), repeatable=False)
 
 
 def index(name: str, items: Sequence[Document]) -> Call[int]:

@@ -23,6 +23,7 @@ class Collection:
     count: int
     index: Index
     keep_features: str
+    keep_documents: bool = False
 
 
 @dataclass(frozen=True)
@@ -243,6 +244,54 @@ class Snapshot:
     items: int
     bytes: int
     sha256: str
+
+
+@dataclass(frozen=True)
+class ItemError:
+    """An item that a job could not work on, and why."""
+
+    id: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Items that a job could not work on: how many, and the first ten."""
+
+    count: int
+    first: list[ItemError]
+
+
+@dataclass(frozen=True)
+class Job:
+    """Long work: `queued`, `running`, `succeeded`, `failed` or `cancelled`; `rate` is items a second of work."""
+
+    id: int
+    kind: str
+    collection: str
+    about: str
+    state: str
+    done: int
+    total: int
+    rate: float | None
+    errors: Errors
+    waits_for: str | None
+    detail: str | None
+    created: str
+    started: str | None
+    ended: str | None
+
+
+@dataclass(frozen=True)
+class Recoding:
+    """A re-coding from one hasher to another: `coding`, `ready` or `switched`; `job` is the id of what does it."""
+
+    collection: str
+    old: str
+    new: str
+    stage: str
+    switch: str
+    job: int
 
 
 @dataclass(frozen=True)

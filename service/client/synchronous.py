@@ -22,9 +22,11 @@ from service.client.results import (
     Group,
     Indexed,
     Item,
+    Job,
     Match,
     Model,
     Page,
+    Recoding,
     Snapshot,
     Stats,
     Version,
@@ -119,9 +121,11 @@ class Client:
         bits: int | None = None,
         index: Mapping[str, Any] | None = None,
         keep_features: str | None = None,
+        keep_documents: bool | None = None,
     ) -> Collection:
         """Create a collection with a `hasher` or `bits`; what is there with these settings is returned as it is."""
-        call = calls.create_collection(name, hasher=hasher, bits=bits, index=index, keep_features=keep_features)
+        keep = {"keep_features": keep_features, "keep_documents": keep_documents}
+        call = calls.create_collection(name, hasher=hasher, bits=bits, index=index, **keep)
         return self._send(call)
 
     def change_collection(self, name: str, *, index: Mapping[str, Any]) -> Collection:
@@ -143,6 +147,38 @@ class Client:
     def snapshot(self, name: str) -> Snapshot:
         """Write a collection into a file of the service's; waits as long as it takes."""
         return self._send(calls.snapshot(name))
+
+    def recode(self, name: str, hasher: str, *, switch: str = "automatic") -> Job:
+        """Have a collection coded anew in the background, by another hasher; `switch` is `automatic` or `manual`."""
+        return self._send(calls.recode(name, hasher, switch))
+
+    def recoding(self, name: str) -> Recoding:
+        """How far a re-coding is; raises ServiceError with status 404 where there is none."""
+        return self._send(calls.recoding(name))
+
+    def switch(self, name: str, *, without_refused: bool = False) -> Recoding:
+        """Search by the new codes from now on, if need be without the items that the new hasher refused."""
+        return self._send(calls.switch(name, without_refused))
+
+    def roll_back(self, name: str) -> Job:
+        """Search by the old codes again, and discard the new ones."""
+        return self._send(calls.roll_back(name))
+
+    def finish(self, name: str) -> Job:
+        """Discard the old codes: after that there is no way back."""
+        return self._send(calls.finish(name))
+
+    def jobs(self, *, collection: str | None = None, state: str | None = None) -> list[Job]:
+        """Jobs, the newest first: all, those of a collection, those in a state."""
+        return self._send(calls.jobs(collection, state))
+
+    def job(self, number: int) -> Job:
+        """A job by its id; raises ServiceError with status 404 where there is none."""
+        return self._send(calls.job(number))
+
+    def cancel(self, number: int) -> Job:
+        """End a job, and discard what it has made."""
+        return self._send(calls.cancel(number))
 
     def index(self, name: str, items: Sequence[Document]) -> int:
         """Upsert items, all or none: `{"id": .., "text": .., "payload": ..}`; says how many."""

@@ -9,13 +9,22 @@ from pydantic import AfterValidator
 
 from service.collections import Description
 from service.http.access import ADMIN, READ
-from service.http.body import parse, read, takes
+from service.http.body import JSON, parse, read, takes
 from service.http.reply import reply
 from service.http.schemas.collections import CollectionChange, CollectionReply, CollectionSettings, CollectionsReply
 from service.http.schemas.fields import collection_name
 from service.http.state import ServiceState
 
 router = APIRouter(prefix="/v1/collections", tags=["collections"])
+MADE = {
+    "name": "pydocs",
+    "bits": 64,
+    "hasher": "pydocs@1",
+    "count": 0,
+    "index": {"kind": "flat"},
+    "keep_features": "none",
+    "keep_documents": False,
+}
 NewName = Annotated[str, AfterValidator(collection_name), Path(examples=["pydocs"])]
 
 
@@ -32,12 +41,15 @@ async def list_all(state: ServiceState) -> Response:
     dependencies=ADMIN,
     response_model=CollectionReply,
     status_code=201,
-    responses={200: {"model": CollectionReply, "description": "It was there, with these settings"}},
+    responses={
+        200: {"model": CollectionReply, "description": "It was there, with these settings"},
+        201: {"description": "It was made", "content": {JSON: {"example": MADE}}},
+    },
     openapi_extra=takes(CollectionSettings),
     summary="Create a collection",
 )
 async def put(collection: NewName, request: Request, state: ServiceState) -> Response:
-    """Bound to one hasher version for good, or to a code length; what is there with other settings is a 409."""
+    """Bound to one hasher version until it is re-coded, or to a code length; what is there with others is a 409."""
     body = await read(request, state.settings.max_body_bytes)
 
     def work() -> Response:

@@ -30,7 +30,7 @@ def read_cursor(collection: str, cursor: str) -> str:
     except (binascii.Error, ValueError):
         pass
     shown = cursor if len(cursor) <= LONGEST_ECHO else cursor[:LONGEST_ECHO] + "..."
-    raise InvalidInputError(f"cursor: expected one that a page of {collection[:80]!r} gave, got {shown!r}")
+    raise InvalidInputError(f"expected one that a page of {collection[:80]!r} gave, got {shown!r}", "cursor")
 
 
 def _checksum(collection: str, content: bytes) -> bytes:

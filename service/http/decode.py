@@ -66,7 +66,7 @@ def _codes(texts: Sequence[str], bits: int, form: Format) -> Codes:
 def _documents(hasher: Hasher, codes: Codes, wanted: DecodeRequest) -> list[dict[str, object]]:
     for name in ("collection", "limit"):
         if getattr(wanted, name) is not None:
-            raise InvalidInputError(f"{name}: expected it for a hasher of texts only, got it for {hasher.reference}")
+            raise InvalidInputError(f"expected it for a hasher of texts only, got it for {hasher.reference}", name)
     features = hasher.features
     rows = hasher.decode(codes)
     if isinstance(features, ImageFeatures):
@@ -80,11 +80,12 @@ def _nearest(
     name, limit = wanted.collection, wanted.limit or min(DEFAULT_LIMIT, settings.max_limit)
     if name is None:
         raise InvalidInputError(
-            f"collection: expected the name of a collection that {hasher.reference} codes, whose nearest texts are "
-            "given, as a text cannot be made of a code, got none"
+            f"expected the name of a collection that {hasher.reference} codes, whose nearest texts are given, as a "
+            "text cannot be made of a code, got none",
+            "collection",
         )
     if limit > settings.max_limit:
-        raise InvalidInputError(f"limit: expected at most {settings.max_limit}, got {limit}")
+        raise InvalidInputError(f"expected at most {settings.max_limit}, got {limit}", "limit")
     if len(codes) > settings.max_queries:
         raise TooLargeError(f"expected at most {settings.max_queries} codes for texts, got {len(codes)}")
     # Asked first, as codes of another length could not be searched; and again of the answer, which is of one moment.
@@ -97,4 +98,4 @@ def _nearest(
 def _require(hasher: Hasher, name: str, bound: str | None) -> None:
     if bound != hasher.reference:
         came = f"one of {bound}" if bound else "one without a hasher"
-        raise InvalidInputError(f"collection: expected one that {hasher.reference} codes, got {name[:80]!r}, {came}")
+        raise InvalidInputError(f"expected one that {hasher.reference} codes, got {name[:80]!r}, {came}", "collection")

@@ -1,16 +1,20 @@
 """Whether the process lives, and whether it may be sent requests."""
 
+from typing import Any
+
 from fastapi import APIRouter
 from fastapi.responses import Response
 
+from service.http.body import JSON
 from service.http.reply import reply
 from service.http.schemas.health import StatusReply
 from service.http.state import AnyState
 
 router = APIRouter(tags=["health"])
+LIVE: dict[int | str, dict[str, Any]] = {200: {"content": {JSON: {"example": {"status": "live"}}}}}
 
 
-@router.get("/livez", response_model=StatusReply, summary="Live")
+@router.get("/livez", response_model=StatusReply, responses=LIVE, summary="Live")
 async def livez() -> Response:
     """Answers while the process lives, however busy it is."""
     return reply({"status": "live"})

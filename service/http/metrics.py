@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,7 +15,9 @@ from service.collections import Collections
 from service.http.access import READ
 from service.http.measuring import gauge
 from service.http.state import AnyState, State
+from service.jobs import Jobs
 from service.store.errors import UnknownCollectionError
+from service.store.jobs import STATES
 
 router = APIRouter(tags=["health"])
 EXAMPLE = 'hammingway_requests_total{method="GET",route="/readyz",status="200"} 1.0\n'
@@ -53,6 +56,32 @@ def _now(state: State) -> Iterator[Metric]:
     )
     if state.readiness.ready:
         yield from _collections(state.collections, pid)
+        yield from _jobs(state.jobs)
+
+
+def _jobs(jobs: Jobs) -> Iterator[Metric]:
+    known = jobs.all()
+    counts = Counter(job.state for job in known)
+    yield gauge(
+        "hammingway_jobs",
+        "Jobs that are known of; of those that ended the newest 200",
+        ("state",),
+        [([state], counts[state]) for state in STATES],
+    )
+    running = [job for job in known if job.state == "running"]
+    labelled = [([job.kind, job.collection], job) for job in running]
+    yield gauge(
+        "hammingway_job_items_per_second",
+        "Items a second of work, of a job that runs",
+        ("kind", "collection"),
+        [(labels, job.rate or 0.0) for labels, job in labelled],
+    )
+    yield gauge(
+        "hammingway_job_progress",
+        "Share of its items that a job that runs is done with",
+        ("kind", "collection"),
+        [(labels, job.done / job.total if job.total else 0.0) for labels, job in labelled],
+    )
 
 
 def _collections(collections: Collections, pid: str) -> Iterator[Metric]:

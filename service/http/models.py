@@ -8,12 +8,20 @@ from fastapi.responses import Response
 from models.errors import HammingwayError
 from service.hashers import Hashers
 from service.http.access import READ
+from service.http.body import JSON
 from service.http.reply import reply
 from service.http.schemas.hashers import HashersReply
 from service.http.state import ServiceState
 
 router = APIRouter(prefix="/v1/models", tags=["hashers"])
 LISTED = ("modality", "bits", "objective")
+EXAMPLE = {"name": "pydocs", "version": 1, "modality": "text", "bits": 64, "objective": "hashing"}
+CARD: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "Its card: these, and all that training noted beside them",
+        "content": {JSON: {"example": EXAMPLE}},
+    }
+}
 
 
 @router.get("", dependencies=READ, response_model=HashersReply, summary="List hashers")
@@ -24,7 +32,9 @@ async def list_all(state: ServiceState) -> Response:
     )
 
 
-@router.get("/{reference}", dependencies=READ, response_model=dict[str, Any], summary="Get a hasher's card")
+@router.get(
+    "/{reference}", dependencies=READ, response_model=dict[str, Any], responses=CARD, summary="Get a hasher's card"
+)
 async def get(reference: str, state: ServiceState) -> Response:
     """`name@version`, or `name` for its newest version: how it was trained, on what, and how well it does."""
     return await state.readers.run(lambda: reply(state.hashers.get(reference).card))

@@ -11,6 +11,7 @@ from python_multipart import MultipartParser
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 
+from service.described import kind
 from service.errors import Fault, FaultsError, InvalidMultipartError, TooLargeError
 from service.http.body import parse_json
 
@@ -18,6 +19,8 @@ MEDIA_TYPE = "multipart/form-data"
 PAYLOADS = "payloads"
 IMAGE = "image"
 REQUEST = "request"
+# A whole GIF, of one pixel, whose bytes are all ASCII: so it can stand in JSON as it is.
+IMAGE_EXAMPLE = "GIF87a\1\0\1\0\0\0\0,\0\0\0\0\1\0\1\0\0\2\2D\1\0;"
 TAKES_ITEMS = {
     "schema": {
         "type": "object",
@@ -32,6 +35,7 @@ TAKES_ITEMS = {
         "additionalProperties": {"type": "string", "contentMediaType": "application/octet-stream"},
     },
     "encoding": {PAYLOADS: {"contentType": "application/json"}},
+    "example": {"shoe-1": IMAGE_EXAMPLE, PAYLOADS: {"shoe-1": {"price": 30}}},
 }
 TAKES_SEARCH = {
     "schema": {
@@ -48,6 +52,7 @@ TAKES_SEARCH = {
         "additionalProperties": False,
     },
     "encoding": {REQUEST: {"contentType": "application/json"}},
+    "example": {IMAGE: IMAGE_EXAMPLE, REQUEST: {"limit": 5}},
 }
 
 
@@ -189,7 +194,7 @@ def _json(given: list[Part], name: str) -> dict[str, Any]:
         raise FaultsError(None, [_fault(name, f"expected one part of this name, got {len(texts)}")])
     value = parse_json(texts[0]) if texts else {}
     if not isinstance(value, dict):
-        raise FaultsError(None, [_fault(name, f"expected a JSON object, got {type(value).__name__}")])
+        raise FaultsError(None, [_fault(name, f"expected a JSON object, got {kind(value)}")])
     return value
 
 

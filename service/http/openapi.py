@@ -5,13 +5,16 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
 
-from service.http.problems import MEDIA_TYPE, Problem
+from service.http import examples, refusals
+from service.http.middleware import HEADER
+from service.http.problems import Problem
 from service.http.schemas.collections import CollectionChange, CollectionSettings
 from service.http.schemas.compare import CompareRequest
 from service.http.schemas.decode import DecodeRequest
 from service.http.schemas.duplicates import DuplicatesRequest
 from service.http.schemas.encode import EncodeRequest
 from service.http.schemas.items import DeleteRequest, IndexRequest
+from service.http.schemas.recode import RecodeRequest, SwitchRequest
 from service.http.schemas.search import SearchRequest
 
 REQUESTS = (
@@ -23,8 +26,26 @@ REQUESTS = (
     DuplicatesRequest,
     EncodeRequest,
     IndexRequest,
+    RecodeRequest,
     SearchRequest,
+    SwitchRequest,
 )
+ARTICLES = ("a", "an", "the")
+PARAMETERS: dict[str, dict[str, Any]] = {
+    "collection": {"description": "a collection, by its name", "example": "pydocs"},
+    "job": {"description": "a job, by its id", "example": 7},
+    "item_id": {"description": "the id of an item; slashes may be in it", "example": "a1"},
+    "reference": {"description": "`name@version`, or `name` for its newest version", "example": "pydocs@1"},
+}
+# Any is taken; one that is no such text is passed over.
+REQUEST_ID: dict[str, Any] = {
+    "name": HEADER,
+    "in": "header",
+    "required": False,
+    "description": "what to call the request in its reply and in the log: up to 64 letters, digits, `.`, `_` and `-`",
+    "schema": {"type": "string"},
+    "example": "import-7",
+}
 
 
 def install(app: FastAPI, with_keys: bool) -> None:
@@ -49,14 +70,21 @@ def _complete(document: dict[str, Any], with_keys: bool) -> None:
     # FastAPI's own shapes of errors: never sent.
     schemas.pop("HTTPValidationError", None)
     schemas.pop("ValidationError", None)
-    problem = {
-        "description": "A problem detail: what was expected and what came",
-        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-    }
     for path in document["paths"].values():
         for operation in path.values():
             operation["responses"].pop("422", None)
-            operation["responses"]["default"] = problem
+            operation["operationId"] = _name(operation["summary"])
+            operation.setdefault("parameters", []).append(REQUEST_ID)
+            for parameter in operation["parameters"]:
+                parameter |= PARAMETERS.get(parameter["name"], {}) if parameter["in"] == "path" else {}
             if "security" in operation and not with_keys:
                 # Nothing is one of the ways to be let in.
                 operation["security"].append({})
+    refusals.add(document, {model.__name__: model for model in REQUESTS}, with_keys)
+    examples.add(document)
+
+
+def _name(summary: str) -> str:
+    """What generated clients call an operation: `Get a hasher's card` is `get_hasher_card`."""
+    words = summary.lower().replace("'s", "").split()
+    return "_".join(word for word in words if word not in ARTICLES)

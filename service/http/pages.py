@@ -54,7 +54,7 @@ async def get(
     def work() -> Response:
         most = state.settings.max_limit
         if limit is not None and limit > most:
-            raise InvalidInputError(f"limit: expected at most {most}, got {limit}")
+            raise InvalidInputError(f"expected at most {most}, got {limit}", "limit")
         after = FIRST if cursor is None else read_cursor(collection, cursor)
         wanted = limit or min(DEFAULT_LIMIT, most)
         items, last = state.collections.page(collection, wanted, after, _condition(filter), frozenset(carried))
@@ -70,4 +70,4 @@ def _condition(text: str | None) -> "Condition | None":
     try:
         return parse_filter(parse_json(text.encode()))
     except InvalidJsonError as error:
-        raise InvalidInputError(f"filter: {error}") from None
+        raise InvalidInputError(str(error), "filter") from None

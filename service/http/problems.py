@@ -1,7 +1,6 @@
 """Every error as a problem detail (RFC 9457), from one place."""
 
 import logging
-import reprlib
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -13,21 +12,20 @@ from fastapi.responses import Response
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from models.errors import HammingwayError
+from models.errors import HammingwayError, InvalidInputError
 from service.errors import FaultsError, NotReadyError
+from service.http.allowed import allowed
 from service.http.headers import ALWAYS, NOT_STORED
 from service.http.middleware import HEADER
+from service.http.wording import told
 
 MEDIA_TYPE = "application/problem+json"
 MOST_ERRORS = 20
-LONGEST_ECHO = 80
 RETRY_AFTER_SECONDS = "1"
 RETRIED = (429, 503, 504)
 log = logging.getLogger(__name__)
-# What came may be deep or long: only its beginning is ever written out.
-_ECHO = reprlib.Repr()
-_ECHO.maxlevel = 2
-_ECHO.maxstring = _ECHO.maxlong = _ECHO.maxother = LONGEST_ECHO
+# Where FastAPI says that something stands, before the name that it has there.
+PLACES = ("query", "path", "header", "cookie", "body")
 
 
 class Fault(BaseModel):
@@ -43,10 +41,21 @@ class Problem(BaseModel):
     type: str = Field("about:blank", examples=["about:blank"])
     title: str = Field(examples=["Invalid input"])
     status: int = Field(examples=[422])
-    detail: str = Field(examples=["limit: Input should be greater than or equal to 1, got 0"])
+    detail: str = Field(examples=["limit: expected at least 1, got 0"])
     errors: list[Fault] = Field(default=[], description="the parts of the request that cannot be used")
     indexed: int | None = Field(None, description="items that are on disk although an import was stopped")
-    request_id: str | None = Field(None, description="also in the reply's header X-Request-ID, and in the log")
+    request_id: str | None = Field(
+        None,
+        examples=["5d692a7b6a4f4e9a8e5dce9f5ccb95ac"],
+        description="also in the reply's header X-Request-ID, and in the log",
+    )
+
+
+BUG = Problem(
+    title=HammingwayError.title,
+    status=HammingwayError.status,
+    detail="the service failed; its log says more under this request's id",
+)
 
 
 def install(app: FastAPI) -> None:
@@ -59,38 +68,41 @@ def install(app: FastAPI) -> None:
 
 def describe(fault: Mapping[str, Any]) -> Fault:
     """One of pydantic's errors: where, what was expected and, briefly, what came."""
-    where = "/".join(str(part) for part in fault["loc"]) or "body"
-    message = str(fault["msg"]).removeprefix("Value error, ")
-    if fault["type"] not in ("value_error", "missing"):
-        message += f", got {_ECHO.repr(fault['input'])[:LONGEST_ECHO]}"
-    return Fault(where=where, detail=message)
+    return Fault(where="/".join(map(str, fault["loc"])) or "body", detail=told(fault))
 
 
-def _reply(
-    request: Request, status: int, title: str, detail: str, errors: Sequence[Fault] = (), indexed: int | None = None
-) -> Response:
+def content(problem: Problem) -> dict[str, Any]:
+    """A problem detail by names in JSON; `indexed` only where there is something to say of it."""
+    return problem.model_dump(exclude={"indexed"} if problem.indexed is None else None)
+
+
+def _reply(request: Request, problem: Problem) -> Response:
     request_id = request.scope.get("request_id")
-    problem = Problem(
-        title=title, status=status, detail=detail, errors=list(errors), indexed=indexed, request_id=request_id
-    )
-    headers = {"Retry-After": RETRY_AFTER_SECONDS} if status in RETRIED else {}
+    headers = {"Retry-After": RETRY_AFTER_SECONDS} if problem.status in RETRIED else {}
     if request_id:
         # Set here, too: the reply to a bug is made outside the middleware.
         headers[HEADER] = request_id
-    left_out = {"indexed"} if indexed is None else None
-    return Response(orjson.dumps(problem.model_dump(exclude=left_out)), status, headers, MEDIA_TYPE)
+    told = content(problem) | {"request_id": request_id}
+    return Response(orjson.dumps(told), problem.status, headers, MEDIA_TYPE)
 
 
-def answer(request: Request, error: HammingwayError) -> Response:
-    """The reply to one of the errors that are raised on purpose."""
+def problem(error: HammingwayError) -> Problem:
+    """What an error that is raised on purpose tells; the request's id is not known here."""
     faults: list[Fault] = []
     indexed = None
     if isinstance(error, FaultsError):
         indexed = error.indexed
         faults = [Fault(where=fault.where, detail=fault.detail) for fault in error.faults]
+    elif error.where is not None:
+        faults = [Fault(where=error.where, detail=error.detail)]
+    return Problem(title=error.title, status=error.status, detail=str(error), errors=faults, indexed=indexed)
+
+
+def answer(request: Request, error: HammingwayError) -> Response:
+    """The reply to one of the errors that are raised on purpose."""
     if error.status >= 500 and not isinstance(error, NotReadyError):
         log.error("request %s: %s: %s", request.scope.get("request_id"), error.title, error)
-    reply = _reply(request, error.status, error.title, str(error), faults, indexed)
+    reply = _reply(request, problem(error))
     reply.headers.update(getattr(error, "headers", {}))
     return reply
 
@@ -103,22 +115,37 @@ async def _on_hammingway_error(request: Request, error: Exception) -> Response:
 async def _on_validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # nosec B101  # for the type checker
     errors = error.errors()
-    faults = [describe(fault) for fault in errors[:MOST_ERRORS]]
+    faults = [describe({**fault, "loc": _named(fault["loc"])}) for fault in errors[:MOST_ERRORS]]
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-    return _reply(request, 422, "Invalid input", f"{faults[0].where}: {faults[0].detail}{more}", faults)
+    detail = f"{faults[0].where}: {faults[0].detail}{more}"
+    return _reply(request, Problem(title=InvalidInputError.title, status=422, detail=detail, errors=faults))
+
+
+def _named(location: Sequence[Any]) -> Sequence[Any]:
+    return location[1:] if len(location) > 1 and location[0] in PLACES else location
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # nosec B101  # for the type checker
     title = HTTPStatus(error.status_code).phrase
-    reply = _reply(request, error.status_code, title, f"{error.detail}: {request.method} {request.url.path[:200]}")
-    reply.headers.update(error.headers or {})
+    headers = dict(error.headers or {})
+    came = f"got {request.method} {request.url.path[:200]}"
+    match error.status_code:
+        case 404:
+            detail = f"expected a path that there is, {came}"
+        case 405:
+            headers["Allow"] = ", ".join(allowed(request))
+            detail = f"expected one of {headers['Allow']}, {came}"
+        case _:
+            detail = f"{error.detail}: {came}"
+    reply = _reply(request, Problem(title=title, status=error.status_code, detail=detail))
+    reply.headers.update(headers)
     return reply
 
 
 async def _on_bug(request: Request, error: Exception) -> Response:
     # The framework logs the traceback; a caller is told nothing of the inside.
-    reply = _reply(request, 500, "Internal error", "the service failed; its log says more under this request's id")
+    reply = _reply(request, BUG)
     # Here, too, as this reply is made outside the middleware.
     reply.raw_headers.extend((*ALWAYS, NOT_STORED))
     return reply

@@ -47,7 +47,9 @@ class _Search:
 Searches = Combining[Asked, Response]
 
 
-def combine(settings: Settings, collections: Collections, pool: Pool) -> Searches:
+def combine(
+    settings: Settings, collections: Collections, pool: Pool, combining: type[Searches] = Combining
+) -> Searches:
     """Searches in the threads of a pool."""
 
     def answer(asked: Sequence[Asked]) -> list[Response | Exception]:
@@ -59,7 +61,7 @@ def combine(settings: Settings, collections: Collections, pool: Pool) -> Searche
         replies = {id(each): made for group in together.values() for each, made in _replies(collections, group)}
         return [replies[id(each)] if isinstance(each, _Search) else each for each in understood]
 
-    return Combining(pool, answer)
+    return combining(pool, answer)
 
 
 def _attempt(call: Callable[[], T]) -> T | Exception:
@@ -73,7 +75,7 @@ def _understand(settings: Settings, asked: Asked) -> _Search:
     value = parse_json(asked.body) if asked.divider is None else multipart.search(asked.body, asked.divider)
     request = validate(SearchRequest, value, queries=settings.max_queries)
     queries = [request.query] if request.query is not None else request.queries or []
-    wanted = _wanted(request, settings.max_limit)
+    wanted = _wanted(request, settings.max_limit, max(1, settings.max_matches // max(1, len(queries))))
     return _Search(asked.collection, [query.query() for query in queries], request.query is not None, wanted)
 
 
@@ -96,21 +98,25 @@ def _reply(search: _Search, answer: Answer, results: list[list[Match]]) -> Respo
     return reply({"results": told[0] if search.single else told, "hasher": answer.hasher})
 
 
-def _limit(wanted: SearchRequest, most: int) -> int:
+def _limit(wanted: SearchRequest, most: int, most_each: int) -> int:
+    """`most_each` is what each of so many queries may find, for the reply to stay of a size that can be held."""
+    allowed = min(most, most_each)
     if wanted.limit is None:
-        return most if wanted.max_distance is not None else min(DEFAULT_LIMIT, most)
+        return allowed if wanted.max_distance is not None else min(DEFAULT_LIMIT, allowed)
     if wanted.limit > most:
-        raise InvalidInputError(f"limit: expected at most {most}, got {wanted.limit}")
+        raise InvalidInputError(f"expected at most {most}, got {wanted.limit}", "limit")
+    if wanted.limit > most_each:
+        raise InvalidInputError(f"expected at most {most_each} for so many queries, got {wanted.limit}", "limit")
     return wanted.limit
 
 
-def _wanted(request: SearchRequest, most: int) -> Wanted:
+def _wanted(request: SearchRequest, most: int, most_each: int) -> Wanted:
     candidates = request.candidates
     if candidates is not None and candidates > most:
-        raise InvalidInputError(f"candidates: expected at most {most}, got {candidates}")
+        raise InvalidInputError(f"expected at most {most}, got {candidates}", "candidates")
     if candidates is not None and request.rank == "hamming":
-        raise InvalidInputError("candidates: expected them with rank asymmetric or rescored, got them with hamming")
+        raise InvalidInputError("expected them with rank asymmetric or rescored, got them with hamming", "candidates")
     condition = None if request.filter is None else parse_filter(request.filter)
     carried = frozenset(request.carried)
-    limit = _limit(request, most)
+    limit = _limit(request, most, most_each)
     return Wanted(limit, request.max_distance, condition, request.rank, candidates, request.exact, carried)

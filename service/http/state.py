@@ -13,8 +13,10 @@ from service.errors import NotReadyError
 from service.hashers import Hashers
 from service.http.measuring import Metrics
 from service.http.searches import Searches
+from service.jobs import Jobs
 from service.keys import Keys
 from service.pool import Pool
+from service.recoding import Recodings
 from service.runs import Runs
 from service.settings import Settings
 
@@ -50,6 +52,8 @@ class State:
     runs: Runs
     analyses: Analyses
     analysts: Pool
+    recodings: Recodings
+    jobs: Jobs
     readiness: Readiness = field(default_factory=Readiness)
 
 

@@ -10,6 +10,7 @@ from service.index.snapshot import Snapshot
 from service.index.upkeep import Upkeep
 from service.store.errors import UnknownCollectionError
 from service.store.reader import Added, Changes, Position, Reader, Removed
+from service.store.rows import HIDDEN
 from service.store.schema import CollectionRow
 
 
@@ -38,24 +39,27 @@ class Follower:
 
         Raises UnknownCollectionError where it was deleted meanwhile: it is not an empty one.
         """
-        index = self._known(row)
-        if index is None:
-            raise UnknownCollectionError(f"expected a collection that is there, {row.name!r} was deleted meanwhile")
-        return index.snapshot()
+        return self._known(row).snapshot()
 
     def state(self, row: CollectionRow) -> IndexState:
-        """What is in memory of a collection, up to every write that was committed before this call."""
-        return (self._known(row) or self._new(row)).state()
+        """What is in memory of a collection, up to every write that was committed before this call.
+
+        Raises UnknownCollectionError, as above.
+        """
+        return self._known(row).state()
 
     def catch_up(self) -> None:
         """Apply what was committed before this call, to all collections."""
         with self._lock:
             self._follow()
 
-    def _known(self, row: CollectionRow) -> CollectionIndex | None:
+    def _known(self, row: CollectionRow) -> CollectionIndex:
         with self._lock:
             self._follow()
-            return self._indexes.get(row.number)
+            index = self._indexes.get(row.number)
+        if index is None:
+            raise UnknownCollectionError(f"expected a collection that is there, {row.name!r} was deleted meanwhile")
+        return index
 
     def _follow(self) -> None:
         version = self._reader.version()
@@ -75,7 +79,8 @@ class Follower:
             _append(indexes, added)
         for removed in changes.removed:
             _remove(indexes, removed)
-        self._rows = {row.name: row for row in changes.collections}
+        # One that is hidden is kept up as the others are, so that it can take the place of one at once.
+        self._rows = {row.name: row for row in changes.collections if row.name != HIDDEN}
         self._indexes, self._position = indexes, changes.position
         for number, index in indexes.items():
             index.configure(rows[number].settings.index)

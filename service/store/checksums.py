@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from zlib import crc32
 
 from service.store.errors import DamagedStoreError
-from service.store.schema import CollectionSettings
+from service.store.schema import CollectionSettings, Recoding
 
 # The largest prime below 2 ** 32: numbers that differ in a single byte differ after it, too.
 PRIME = 4294967291
@@ -42,6 +42,21 @@ def features_checksum(sequence: int, features: bytes) -> int:
 def collection_checksum(number: int, name: str, settings: CollectionSettings) -> int:
     """Of a collection's row."""
     return crc32(f"{number} {name} {settings}".encode())
+
+
+def document_checksum(sequence: int, document: bytes) -> int:
+    """Of the row with an item's document."""
+    return crc32(document, sequence % PRIME)
+
+
+def recoding_checksum(recoding: Recoding) -> int:
+    """Of a re-coding's row."""
+    return crc32(f"{recoding}".encode())
+
+
+def job_checksum(number: int, state: str, content: bytes) -> int:
+    """Of a job's row."""
+    return crc32(content, crc32(state.encode(), number % PRIME))
 
 
 def require(fits: bool, what: str) -> None:

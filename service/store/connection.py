@@ -8,6 +8,7 @@ from pathlib import Path
 
 from service.store.errors import SQLITE_ERRORS, DamagedStoreError, StorageFullError, UnusableStoreError, translate
 from service.store.schema import APPLICATION_ID, FORMAT, TABLES
+from service.store.upgrading import upgrade
 
 BUSY_TIMEOUT_SECONDS = 30.0
 BUSY_POLL_SECONDS = 0.005
@@ -32,6 +33,7 @@ def create(path: Path) -> sqlite3.Connection:
         with transaction(connection):
             if not connection.execute("SELECT 1 FROM sqlite_schema").fetchone():
                 _make_tables(connection)
+            upgrade(connection, path)
     except SQLITE_ERRORS as error:
         told = translate(error, path)
         if isinstance(told, StorageFullError):
@@ -92,13 +94,15 @@ def require_format(connection: sqlite3.Connection, path: Path) -> None:
                 "(one of an earlier version has to be made again: move it away and index the items anew)"
             )
         if found[1] != FORMAT:
-            raise UnusableStoreError(f"expected {path} to have format {FORMAT}, found {found[1]}")
+            newer = ": it was written by a newer version" if found[1] > FORMAT else ""
+            raise UnusableStoreError(f"expected {path} to have format {FORMAT}, found {found[1]}{newer}")
         tables = [sql for (sql,) in connection.execute("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL")]
         tables = [sql for sql in tables if not sql.startswith("CREATE TABLE sqlite_")]
         encoding = connection.execute("PRAGMA encoding").fetchone()[0]
     except (*SQLITE_ERRORS, TypeError) as error:
         raise DamagedStoreError(f"expected {path} as it was written, found it damaged: {error}") from None
-    if tables != list(TABLES) or encoding != "UTF-8":
+    # In any order: those of a later format were made later.
+    if sorted(tables) != sorted(TABLES) or encoding != "UTF-8":
         raise DamagedStoreError(f"expected {path} with its tables as they were made, found them damaged")
 
 

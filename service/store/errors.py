@@ -53,6 +53,13 @@ class StoreBusyError(HammingwayError):
     title = "Store busy"
 
 
+class ChangedMeanwhileError(HammingwayError):
+    """A collection whose re-coding was started, switched or ended between a look at it and a write to it."""
+
+    status = 503
+    title = "Changed meanwhile"
+
+
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
     """Raise what SQLite says of the database at `path` as the errors above."""

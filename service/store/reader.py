@@ -20,6 +20,7 @@ from service.store.lookups import listed
 from service.store.pages import Asked, Page, read_page
 from service.store.rows import (
     COLLECTION_COLUMNS,
+    HIDDEN,
     ITEM_COLUMNS,
     collection_row,
     stored_item,
@@ -90,9 +91,9 @@ class Reader:
         return collection_row(row) if row else None
 
     def collections(self) -> list[CollectionRow]:
-        """All collections, by name."""
+        """All collections that have a name, by name."""
         with self._reading() as connection:
-            return _collections(connection)
+            return [row for row in _collections(connection) if row.name != HIDDEN]
 
     def item(self, collection: int, item_id: str) -> StoredItem | None:
         """The item of that id without its features, or None."""

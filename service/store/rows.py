@@ -5,6 +5,7 @@ from typing import Any
 
 from service.store.checksums import (
     collection_checksum,
+    document_checksum,
     features_checksum,
     item_checksum,
     item_checksums,
@@ -13,16 +14,19 @@ from service.store.checksums import (
 from service.store.errors import DamagedStoreError
 from service.store.schema import CollectionRow, CollectionSettings, IndexSettings, StoredItem
 
-COLLECTION_COLUMNS = "number, name, bits, hasher, index_kind, lists, probes, keep_features, checksum"
+COLLECTION_COLUMNS = "number, name, bits, hasher, index_kind, lists, probes, keep_features, keep_documents, checksum"
+# Of a collection without a name.
+HIDDEN = ""
 ITEM_COLUMNS = "sequence, collection, CAST(items.id AS BLOB), code, payload, checksum"
 
 
 def collection_row(row: Sequence[Any]) -> CollectionRow:
     """A collection, from COLLECTION_COLUMNS; raises DamagedStoreError."""
-    number, name, bits, hasher, kind, lists, probes, keep_features, checksum = row
-    settings = CollectionSettings(bits, hasher, IndexSettings(kind, lists, probes), keep_features)
-    require(collection_checksum(number, name, settings) == checksum, f"collection {name!r}")
-    return CollectionRow(number, name, settings)
+    number, name, bits, hasher, kind, lists, probes, keep_features, keep_documents, checksum = row
+    settings = CollectionSettings(bits, hasher, IndexSettings(kind, lists, probes), keep_features, bool(keep_documents))
+    found = CollectionRow(number, name or HIDDEN, settings)
+    require(collection_checksum(number, found.name, settings) == checksum, f"collection {name!r}")
+    return found
 
 
 def stored_item(row: Sequence[Any]) -> tuple[int, int, StoredItem]:
@@ -61,3 +65,12 @@ def verified_features(row: Sequence[Any]) -> tuple[int, bytes]:
         raise DamagedStoreError(f"expected features of item {sequence} as they were written, the database is damaged")
     require(features_checksum(sequence, features) == checksum, f"the features of item {sequence}")
     return sequence, features
+
+
+def verified_document(row: Sequence[Any]) -> tuple[int, bytes]:
+    """Sequence number and document; raises DamagedStoreError."""
+    sequence, document, checksum = row
+    if not isinstance(document, bytes):
+        raise DamagedStoreError(f"expected the document of item {sequence} as it was written, the database is damaged")
+    require(document_checksum(sequence, document) == checksum, f"the document of item {sequence}")
+    return sequence, document

@@ -9,17 +9,18 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 APPLICATION_ID = 0x48616D67
-FORMAT = 1
+FORMAT = 2
 TABLES = (
     """CREATE TABLE collections (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
-    name TEXT NOT NULL UNIQUE,
+    name TEXT UNIQUE,
     bits INTEGER NOT NULL,
     hasher TEXT,
     index_kind TEXT NOT NULL,
     lists INTEGER,
     probes INTEGER,
     keep_features TEXT NOT NULL,
+    keep_documents INTEGER NOT NULL,
     checksum INTEGER NOT NULL
 ) STRICT""",
     """CREATE TABLE items (
@@ -36,15 +37,37 @@ TABLES = (
     features BLOB NOT NULL,
     checksum INTEGER NOT NULL
 ) STRICT""",
+    """CREATE TABLE documents (
+    sequence INTEGER PRIMARY KEY,
+    document BLOB NOT NULL,
+    checksum INTEGER NOT NULL
+) STRICT""",
     """CREATE TABLE removals (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     collection INTEGER NOT NULL,
     sequence INTEGER NOT NULL
 ) STRICT""",
+    """CREATE TABLE recodings (
+    old INTEGER PRIMARY KEY,
+    new INTEGER NOT NULL UNIQUE,
+    job INTEGER NOT NULL,
+    stage TEXT NOT NULL,
+    automatic INTEGER NOT NULL,
+    last INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    checksum INTEGER NOT NULL
+) STRICT""",
+    """CREATE TABLE jobs (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    state TEXT NOT NULL,
+    content BLOB NOT NULL,
+    checksum INTEGER NOT NULL
+) STRICT""",
 )
 
 IndexKind = Literal["flat", "ivf"]
 KeepFeatures = Literal["none", "float16", "int8"]
+Stage = Literal["coding", "ready", "switched"]
 
 
 @dataclass(frozen=True)
@@ -64,11 +87,15 @@ class CollectionSettings:
     hasher: str | None = None
     index: IndexSettings = IndexSettings()
     keep_features: KeepFeatures = "none"
+    keep_documents: bool = False
 
 
 @dataclass(frozen=True)
 class CollectionRow:
-    """A collection as kept; its number is never used again."""
+    """A collection as kept; its number is never used again.
+
+    One that is hidden, as the other half of a re-coding, has no name: an empty one here, NULL in the database.
+    """
 
     number: int
     name: str
@@ -76,9 +103,34 @@ class CollectionRow:
 
 
 class StoredItem(NamedTuple):
-    """An item as kept: `code` is packed, `payload` is JSON text in UTF-8 or None, `features` as `features.py` packs."""
+    """An item as kept: `code` is packed, `payload` is JSON text in UTF-8 or None.
+
+    `features` and `document`, where they are kept, as `kept_features` and `kept_documents` pack them.
+    """
 
     id: str
     code: bytes
     payload: bytes | None = None
     features: bytes | None = None
+    document: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Recoding:
+    """Two collections that are written together: `old` is coded anew into `new`, by a job of that number.
+
+    `coding` and `ready`: `new` is hidden; `switched`: `old` is. The items of `old` up to sequence number `position` are
+    done, those up to `last` are to be; later ones were written to both. `automatic`: switched as soon as it is ready.
+    """
+
+    old: int
+    new: int
+    job: int
+    stage: Stage
+    automatic: bool
+    last: int
+    position: int
+
+    def other(self, collection: int) -> int:
+        """The one that is written together with this one."""
+        return self.new if collection == self.old else self.old

@@ -3,17 +3,20 @@
 import errno
 import hashlib
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from sqlite3 import Connection
+from tempfile import TemporaryDirectory
 
 from models.errors import InvalidInputError
 from models.versions import NAME
-from service.store.connection import check, connect, connect_to_copy, require_format, transaction
+from service.store.connection import check, connect, connect_to_copy, create, require_format, transaction
 from service.store.errors import (
     DamagedStoreError,
     StorageError,
@@ -21,8 +24,9 @@ from service.store.errors import (
     UnknownCollectionError,
     translated,
 )
-from service.store.rows import COLLECTION_COLUMNS, ITEM_COLUMNS, collection_row, stored_item, verified_features
-from service.store.schema import CollectionRow, StoredItem
+from service.store.rows import COLLECTION_COLUMNS, collection_row
+from service.store.schema import FORMAT, CollectionRow, StoredItem
+from service.store.whole_items import whole_items
 from service.store.writer import Writer
 
 SUFFIX = ".sqlite"
@@ -76,7 +80,11 @@ def restore(snapshot: Path, database: Path, name: str | None = None) -> tuple[st
     not as it was written, and InvalidInputError where a collection of that name is there.
     """
     _verify(snapshot)
-    with translated(snapshot), closing(connect_to_copy(snapshot)) as source:
+    with (
+        translated(snapshot),
+        _of_this_format(snapshot, database.parent) as readable,
+        closing(connect_to_copy(readable)) as source,
+    ):
         require_format(source, snapshot)
         row = _only(source, snapshot)
         name = name or row.name
@@ -87,6 +95,20 @@ def restore(snapshot: Path, database: Path, name: str | None = None) -> tuple[st
             if not writer.load_collection(name, row.settings, counted):
                 raise InvalidInputError(f"expected a name that no collection of {database.parent} has, got {name!r}")
     return name, counted.items
+
+
+@contextmanager
+def _of_this_format(snapshot: Path, folder: Path) -> Iterator[Path]:
+    """The snapshot, or a copy of it in the folder, for as long as the block takes, where it is of an earlier format."""
+    with closing(connect_to_copy(snapshot)) as source:
+        (found,) = source.execute("PRAGMA user_version").fetchone()
+    if found >= FORMAT:
+        yield snapshot
+        return
+    with TemporaryDirectory(prefix=".restoring-", dir=folder) as beside:
+        copy = Path(shutil.copy(snapshot, beside))
+        create(copy).close()
+        yield copy
 
 
 @contextmanager
@@ -125,23 +147,10 @@ class _Counted:
 
 
 def _items(source: Connection, row: CollectionRow) -> Iterator[list[StoredItem]]:
-    """All items of a collection with their features, in the order of their sequence numbers, verified."""
-    columns = ITEM_COLUMNS.replace("sequence", "items.sequence").replace("checksum", "items.checksum")
-    rows = source.execute(
-        f"SELECT {columns}, features.features, features.checksum FROM items"  # nosec B608  # constants of ours; values are parameters
-        " LEFT JOIN features ON features.sequence = items.sequence WHERE collection = ? ORDER BY items.sequence",
-        (row.number,),
-    )
-    while block := rows.fetchmany(BATCH_ROWS):
-        yield [_item(each, row) for each in block]
-
-
-def _item(columns: tuple[object, ...], row: CollectionRow) -> StoredItem:
-    sequence, _, item = stored_item(columns[:6])
-    if row.settings.keep_features == "none":
-        return item
-    _, features = verified_features((sequence, *columns[6:]))
-    return StoredItem(item.id, item.code, item.payload, features)
+    """All items of a collection with all that is kept of them, in the order of their sequence numbers, verified."""
+    items = (item for _, item in whole_items(source, row))
+    while block := list(islice(items, BATCH_ROWS)):
+        yield block
 
 
 def _by_name(source: Connection, name: str) -> CollectionRow:

@@ -1,30 +1,33 @@
 """Writes: each is one transaction, on disk when it returns, undone whole when it fails."""
 
-import json
 import threading
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from sqlite3 import Connection
 
 from service.errors import TooManyCollectionsError
 from service.filters import Condition
-from service.store.checksums import collection_checksum, features_checksum, item_checksums
+from service.store import jobs, recodings, statements
 from service.store.connection import committed, create, transaction
-from service.store.errors import DamagedStoreError, UnknownCollectionError, translated
+from service.store.errors import ChangedMeanwhileError, DamagedStoreError, translated
 from service.store.filtering import compile_filter
 from service.store.mark import Mark
-from service.store.rows import COLLECTION_COLUMNS, ITEM_COLUMNS, collection_row, stored_item
+from service.store.rows import ITEM_COLUMNS, stored_item
 from service.store.schema import CollectionRow, CollectionSettings, IndexSettings, StoredItem
 
-# Followers that were not heard of for so many removals read everything anew.
-REMOVALS_KEPT = 100_000
 BLOCK_ROWS = 8192
+# Items of the collection that is written with another, by its number.
+Together = tuple[int, Sequence[StoredItem]]
 
 
 class Writer:
-    """Makes the database where there is none; writers take turns, in this process and across processes."""
+    """Makes the database where there is none; writers take turns, in this process and across processes.
+
+    While a collection is being re-coded, what is written to one half is written to the other in the same transaction.
+    """
 
     def __init__(self, path: Path) -> None:
         """Raises UnusableStoreError, or DamagedStoreError where commits that were acknowledged are gone."""
@@ -55,85 +58,85 @@ class Writer:
 
         Raises TooManyCollectionsError where there are `most` already.
         """
-        with self._writing() as connection:
-            (there,) = connection.execute("SELECT count(*) FROM collections").fetchone()
-            if most is not None and there >= most and not _is_there(connection, name):
+        with self.writing() as connection:
+            if statements.is_there(connection, name):
+                return None
+            (there,) = connection.execute("SELECT count(*) FROM collections WHERE name IS NOT NULL").fetchone()
+            if most is not None and there >= most:
                 raise TooManyCollectionsError(f"expected at most {most} collections, got one more")
-            return _create(connection, name, settings)
+            return statements.create_collection(connection, name, settings)
 
     def change_index(self, collection: int, index: IndexSettings) -> None:
         """Let a collection be searched in another way; raises UnknownCollectionError."""
-        with self._writing() as connection:
-            row = _require(connection, collection)
-            settings = CollectionSettings(row.settings.bits, row.settings.hasher, index, row.settings.keep_features)
-            connection.execute(
-                "UPDATE collections SET index_kind = ?, lists = ?, probes = ?, checksum = ? WHERE number = ?",
-                (
-                    index.kind,
-                    index.lists,
-                    index.probes,
-                    collection_checksum(collection, row.name, settings),
-                    collection,
-                ),
-            )
-            _note_removals(connection, collection, [0])
+        with self.writing() as connection:
+            for row in statements.written_together(connection, collection):
+                statements.update_collection(connection, replace(row, settings=replace(row.settings, index=index)))
+            statements.note_change(connection, collection)
 
-    def delete_collection(self, collection: int) -> None:
-        """Delete a collection and all its items; one that is gone already is passed over."""
-        with self._writing() as connection:
-            connection.execute(
-                "DELETE FROM features WHERE sequence IN (SELECT sequence FROM items WHERE collection = ?)",
-                (collection,),
-            )
-            connection.execute("DELETE FROM items WHERE collection = ?", (collection,))
-            connection.execute("DELETE FROM collections WHERE number = ?", (collection,))
-            _note_removals(connection, collection, [0])
+    def delete_collection(self, collection: int) -> bool:
+        """Delete a collection and all its items; False where it is gone already."""
+        with self.writing() as connection:
+            recoding = recodings.of(connection, collection)
+            (there,) = connection.execute("SELECT count(*) FROM collections WHERE number = ?", (collection,)).fetchone()
+            statements.remove_collection(connection, collection)
+            if recoding is not None:
+                statements.remove_collection(connection, recoding.other(collection))
+                recodings.drop(connection, recoding)
+                job = jobs.find(connection, recoding.job)
+                if job is not None and job.unfinished:
+                    jobs.end(connection, job, "cancelled", "the collection was deleted")
+            return bool(there)
 
-    def upsert(self, collection: int, items: Sequence[StoredItem]) -> None:
+    def upsert(self, collection: int, items: Sequence[StoredItem], also: Together | None = None) -> None:
         """Write all items or none, replacing those whose id is there; raises UnknownCollectionError.
 
-        Each id once.
+        Each id once. `also` are the same items for the collection that this one is being re-coded into, or from; raises
+        ChangedMeanwhileError where that is not the one that is written together with this one now.
         """
-        with self._writing() as connection:
-            _require(connection, collection)
-            _upsert(connection, collection, items)
+        with self.writing() as connection:
+            statements.require_collection(connection, collection)
+            recoding = recodings.of(connection, collection)
+            other = None if recoding is None else recoding.other(collection)
+            if other != (None if also is None else also[0]):
+                raise ChangedMeanwhileError("expected a re-coding to go on as it was, it began or ended meanwhile")
+            statements.upsert(connection, collection, items)
+            if also is not None:
+                statements.upsert(connection, *also)
 
     def load_collection(self, name: str, settings: CollectionSettings, items: Iterable[Sequence[StoredItem]]) -> bool:
         """Create a collection with items, all in one transaction; False where the name is taken."""
-        with self._writing() as connection:
-            row = _create(connection, name, settings)
-            if row is None:
+        with self.writing() as connection:
+            if statements.is_there(connection, name):
                 return False
+            row = statements.create_collection(connection, name, settings)
             for batch in items:
-                _upsert(connection, row.number, batch)
+                statements.upsert(connection, row.number, batch)
         return True
 
     def delete(self, collection: int, ids: Iterable[str]) -> int:
         """Delete items by id; returns how many were there; raises UnknownCollectionError."""
-        with self._writing() as connection:
-            _require(connection, collection)
-            return _remove(connection, collection, list(ids))
+        listed = list(ids)
+        with self.writing() as connection:
+            rows = statements.written_together(connection, collection)
+            first, *_ = [statements.remove(connection, row.number, listed) for row in rows]
+            return first
 
     def delete_matching(self, collection: int, condition: Condition) -> int:
         """Delete the items that a filter lets through, all of one moment; returns how many there were.
 
         Each is verified before it goes. Raises UnknownCollectionError.
         """
-        expression, parameters = compile_filter(condition)
-        with self._writing() as connection:
-            _require(connection, collection)
-            # Read to the end first, 8 bytes an item: what is walked must not change under the walk.
-            rows = connection.execute(
-                f"SELECT {ITEM_COLUMNS} FROM items WHERE collection = ? AND ({expression})",  # nosec B608  # constants of ours; values are parameters
-                (collection, *parameters),
-            )
-            found = array("q", (sequence for sequence, _, _ in map(stored_item, rows)))
-            for start in range(0, len(found), BLOCK_ROWS):
-                _remove_rows(connection, collection, found[start : start + BLOCK_ROWS].tolist())
-            return len(found)
+        with self.writing() as connection:
+            rows = statements.written_together(connection, collection)
+            first, *_ = [_remove_matching(connection, row.number, condition) for row in rows]
+            return first
 
     @contextmanager
-    def _writing(self) -> Iterator[Connection]:
+    def writing(self) -> Iterator[Connection]:
+        """A transaction: on disk when the block ends, undone whole where it raises.
+
+        It has to add a row to a table with AUTOINCREMENT, or it is not counted.
+        """
         with self._lock, translated(self._path):
             with transaction(self._connection) as connection:
                 yield connection
@@ -141,85 +144,16 @@ class Writer:
             self._mark.write(total)
 
 
-def _create(connection: Connection, name: str, settings: CollectionSettings) -> CollectionRow | None:
-    if _is_there(connection, name):
-        return None
-    number = _last(connection, "collections") + 1
-    index = settings.index
-    connection.execute(
-        "INSERT INTO collections (number, name, bits, hasher, index_kind, lists, probes, keep_features, checksum)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            *(number, name, settings.bits, settings.hasher, index.kind, index.lists, index.probes),
-            *(settings.keep_features, collection_checksum(number, name, settings)),
-        ),
+def _remove_matching(connection: Connection, collection: int, condition: Condition) -> int:
+    expression, parameters = compile_filter(condition)
+    # Read to the end first, 8 bytes an item: what is walked must not change under the walk.
+    rows = connection.execute(
+        f"SELECT {ITEM_COLUMNS} FROM items WHERE collection = ? AND ({expression})",  # nosec B608  # constants of ours; values are parameters
+        (collection, *parameters),
     )
-    return CollectionRow(number, name, settings)
-
-
-def _is_there(connection: Connection, name: str) -> bool:
-    return connection.execute("SELECT 1 FROM collections WHERE name = ?", (name,)).fetchone() is not None
-
-
-def _require(connection: Connection, collection: int) -> CollectionRow:
-    # Numbers are never used again: a collection deleted and made anew under its name is another one.
-    row = connection.execute(f"SELECT {COLLECTION_COLUMNS} FROM collections WHERE number = ?", (collection,)).fetchone()  # nosec B608  # constants of ours; values are parameters
-    if row is None:
-        raise UnknownCollectionError("expected a collection that is there, got one that was deleted meanwhile")
-    return collection_row(row)
-
-
-def _upsert(connection: Connection, collection: int, items: Sequence[StoredItem]) -> None:
-    _remove(connection, collection, [item.id for item in items])
-    first = _last(connection, "items") + 1
-    sequences = range(first, first + len(items))
-    collections = [collection] * len(items)
-    ids = [item.id for item in items]
-    codes = [item.code for item in items]
-    payloads = [item.payload for item in items]
-    checksums = item_checksums(sequences, collections, [each.encode() for each in ids], codes, payloads)
-    connection.executemany(
-        "INSERT INTO items (sequence, collection, id, code, payload, checksum) VALUES (?, ?, ?, ?, ?, ?)",
-        zip(sequences, collections, ids, codes, payloads, checksums, strict=True),
-    )
-    features = [
-        (sequence, item.features, features_checksum(sequence, item.features))
-        for sequence, item in enumerate(items, first)
-        if item.features is not None
-    ]
-    connection.executemany("INSERT INTO features (sequence, features, checksum) VALUES (?, ?, ?)", features)
-
-
-def _last(connection: Connection, table: str) -> int:
-    row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,)).fetchone()
-    return int(row[0]) if row else 0
-
-
-def _remove(connection: Connection, collection: int, ids: Sequence[str]) -> int:
-    # For SQLite a U+0000 in JSON ends a text: what is before it may be the id of another item. No item has one in its.
-    ids = [item_id for item_id in ids if "\0" not in item_id]
-    # The whole batch in one statement each: an upsert's ids are mostly new.
-    found = [
-        sequence
-        for (sequence,) in connection.execute(
-            "SELECT sequence FROM items WHERE collection = ? AND id IN (SELECT value FROM json_each(?))",
-            (collection, json.dumps(ids)),
-        )
-    ]
-    if found:
-        _remove_rows(connection, collection, found)
+    found = array("q", (sequence for sequence, _, _ in map(stored_item, rows)))
+    for start in range(0, len(found), BLOCK_ROWS):
+        block = found[start : start + BLOCK_ROWS].tolist()
+        statements.remove_rows(connection, block)
+        statements.note_removals(connection, collection, block)
     return len(found)
-
-
-def _remove_rows(connection: Connection, collection: int, sequences: Sequence[int]) -> None:
-    listed = (json.dumps(sequences),)
-    connection.execute("DELETE FROM items WHERE sequence IN (SELECT value FROM json_each(?))", listed)
-    connection.execute("DELETE FROM features WHERE sequence IN (SELECT value FROM json_each(?))", listed)
-    _note_removals(connection, collection, sequences)
-
-
-def _note_removals(connection: Connection, collection: int, sequences: Sequence[int]) -> None:
-    connection.executemany(
-        "INSERT INTO removals (collection, sequence) VALUES (?, ?)", ((collection, sequence) for sequence in sequences)
-    )
-    connection.execute("DELETE FROM removals WHERE number <= ?", (_last(connection, "removals") - REMOVALS_KEPT,))

@@ -12,6 +12,7 @@ import service.index.flat
 import service.index.snapshot
 import service.matching
 import service.store.reader
+import service.store.statements
 import service.store.writer
 from service.index.flat import Compacted, FlatIndex
 from service.index.follower import Follower
@@ -32,7 +33,7 @@ SIZES: list[tuple[Any, str, float]] = [
     (service.matching, "FEW", 0.15),
     (service.store.reader, "FEW", 5),
     (service.store.reader, "BLOCK_ROWS", 20),
-    (service.store.writer, "REMOVALS_KEPT", 40),
+    (service.store.statements, "REMOVALS_KEPT", 40),
 ]
 # What runs in the background takes as long as a few writes, so that they come while it does.
 UPKEEP_SECONDS = 0.01

@@ -299,7 +299,14 @@ def test_collections_made_changed_and_deleted_in_one_service_are_so_in_the_other
             one, other = (first, second) if turn % 2 else (second, first)
             # Another length under the same name: nothing of the one before may be left anywhere.
             bits = 32 + 8 * turn % 64
-            told = {"name": "c", "bits": bits, "hasher": None, "count": 0, "keep_features": "none"}
+            told = {
+                "name": "c",
+                "bits": bits,
+                "hasher": None,
+                "count": 0,
+                "keep_features": "none",
+                "keep_documents": False,
+            }
             flat, ivf = {"kind": "flat"}, {"kind": "ivf", "lists": 2, "probes": 2}
             assert one.ask("PUT", PATH, {"bits": bits}) == (201, {**told, "index": flat})
             assert other.ask("PUT", PATH, {"bits": bits}) == (200, {**told, "index": flat})

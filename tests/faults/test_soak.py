@@ -15,7 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 from scripts.benchmark.client import JSON, NDJSON
-from service.store.writer import REMOVALS_KEPT
+from service.store.statements import REMOVALS_KEPT
 from tests.faults.conftest import Start
 from tests.faults.connection import Connection
 from tests.faults.ledger import BITS, GROUPS, Filter, Ledger, Numbers, Reading, as_hex, name, payload

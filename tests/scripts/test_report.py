@@ -25,10 +25,9 @@ from models.training.prepare import draw_sample
 from models.training.terms import TERMS
 from scripts.console import HEADINGS, quality_cells
 from scripts.datasets import Dataset, Item, open_dataset
-from scripts.report import Material, check_folder, write_report
-from scripts.report.folder import write_files
+from scripts.report.folder import check_folder, write_files
 from scripts.report.lengths import lengths_section
-from scripts.report.material import draw_base, draw_queries, pick_shown, read_items
+from scripts.report.material import Material, draw_base, draw_queries, pick_shown, read_items
 from scripts.report.measures import (
     cosines,
     pair_distances,
@@ -38,6 +37,7 @@ from scripts.report.measures import (
 from scripts.report.neighbours import neighbours_section
 from scripts.report.parts import Table, plain
 from scripts.report.pictures import direction_tile, grid, item_tile
+from scripts.report.report import write_report
 from scripts.report.tangents import feature_directions
 from scripts.report.training import MEANINGS
 from scripts.rows import read_rows

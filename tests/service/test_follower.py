@@ -74,7 +74,7 @@ def test_a_failed_read_is_tried_again(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_one_that_is_too_far_behind_reads_everything_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.store.writer.REMOVALS_KEPT", 5)
+    monkeypatch.setattr("service.store.statements.REMOVALS_KEPT", 5)
     with closing(Writer(tmp_path / "store.db")) as store, closing(Reader(tmp_path / "store.db")) as reader:
         row = store.create_collection("a", CollectionSettings(64))
         assert row is not None

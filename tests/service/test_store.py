@@ -157,7 +157,7 @@ def test_a_database_that_another_process_is_making_at_this_moment_is_waited_for(
 @pytest.mark.parametrize(
     ("statement", "error"),
     [
-        ("PRAGMA user_version=2", UnusableStoreError),
+        ("PRAGMA user_version=3", UnusableStoreError),
         ("PRAGMA application_id=7", UnusableStoreError),
         ("DROP INDEX items_by_id", DamagedStoreError),
     ],
@@ -197,7 +197,7 @@ def test_features_come_and_go_with_their_items(store: Writer, reader: Reader, tm
 def test_removals_are_kept_only_so_long(
     store: Writer, reader: Reader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.store.writer.REMOVALS_KEPT", 3)
+    monkeypatch.setattr("service.store.statements.REMOVALS_KEPT", 3)
     row = store.create_collection("shoes", CollectionSettings(8))
     assert row is not None
     for code in range(9):

@@ -40,17 +40,20 @@ class CollectionSettings(Strict):
     keep_features: Literal["none", "float16", "int8"] | None = Field(
         None, description="keep the features of items, for `rank` rescored; default: none"
     )
+    keep_documents: bool | None = Field(
+        None, description="keep the documents of items, so that any hasher can code them anew; default: false"
+    )
 
     @model_validator(mode="after")
     def _one(self) -> "CollectionSettings":
         if (self.hasher is None) == (self.bits is None):
-            raise ValueError("expected either a hasher or bits")
+            raise ValueError(f"expected either a hasher or bits, got {'none' if self.hasher is None else 'both'}")
         return self
 
     def settings(self) -> NewCollection:
         """What the service is asked for."""
         index = None if self.index is None else self.index.settings()
-        return NewCollection(self.hasher, self.bits, index, self.keep_features)
+        return NewCollection(self.hasher, self.bits, index, self.keep_features, self.keep_documents)
 
 
 class CollectionReply(BaseModel):
@@ -62,6 +65,7 @@ class CollectionReply(BaseModel):
     count: int = Field(examples=[5721])
     index: IndexSettings = Field(examples=[{"kind": "flat"}])
     keep_features: Literal["none", "float16", "int8"] = Field(examples=["none"])
+    keep_documents: bool = Field(examples=[False])
 
 
 class CollectionsReply(BaseModel):

@@ -36,6 +36,30 @@ class SideReply(BaseModel):
 class CompareReply(BaseModel):
     """How far apart they are, and in which bits."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "distance": 1,
+                    "similarity": 0.9844,
+                    "bits": 64,
+                    "differing": [17],
+                    "a": {"code": "09af1c5522e08b71", "magnitudes": [0.75]},
+                    "b": {"code": "09af1e5522e08b71", "magnitudes": [0.25]},
+                    "hasher": "pydocs@1",
+                },
+                {
+                    "distance": 1,
+                    "similarity": 0.9844,
+                    "bits": 64,
+                    "differing": [0],
+                    "a": {"code": "09af1c5522e08b71"},
+                    "b": {"code": "08af1c5522e08b71"},
+                    "hasher": "pydocs@1",
+                },
+            ]
+        }
+    )
     distance: int = Field(examples=[1], description="Hamming distance: how many bits differ")
     similarity: float = Field(examples=[0.9844], description="1 - distance / bits")
     bits: int = Field(examples=[64], description="of a code")

@@ -42,5 +42,18 @@ class Decoded(BaseModel):
 class DecodeReply(BaseModel):
     """Documents in the order of the codes."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"hasher": "digits@1", "documents": [{"image": "R0lGODdhAQABAAAAACwAAAAAAQABAAACAkQBADs="}]},
+                {
+                    "hasher": "pydocs@1",
+                    "documents": [
+                        {"nearest": [{"id": "a1", "distance": 3, "similarity": 0.9531, "payload": {"price": 30}}]}
+                    ],
+                },
+            ]
+        }
+    )
     hasher: str = Field(examples=["digits@1"])
     documents: list[Decoded] = Field(examples=[[{"vector": [0.5, -1.25]}]])

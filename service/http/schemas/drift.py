@@ -1,6 +1,6 @@
 """Drift as it is told."""
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class ShiftReply(BaseModel):
@@ -17,6 +17,35 @@ class ShiftReply(BaseModel):
 class DriftReply(BaseModel):
     """Whether the latest items differ from what the hasher was trained on."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "verdict": "as in training",
+                    "drifting": False,
+                    "hasher": "pydocs@1",
+                    "items": 1000,
+                    "bits": {
+                        "drifted": 0,
+                        "compared": 64,
+                        "worst": 12,
+                        "expected": 0.502,
+                        "found": 0.541,
+                        "standard_error": 0.0216,
+                    },
+                    "errors": {
+                        "drifted": 0,
+                        "compared": 4,
+                        "worst": 3,
+                        "expected": 0.05,
+                        "found": 0.061,
+                        "standard_error": 0.0092,
+                    },
+                    "error_ratio": 1.02,
+                }
+            ]
+        }
+    )
     verdict: str = Field(examples=["as in training"])
     drifting: bool | None = Field(description="null where it cannot be told; the verdict says why", examples=[False])
     hasher: str | None = Field(examples=["pydocs@1"], description="null where items bring their own codes")

@@ -14,7 +14,12 @@ class EncodeRequest(Strict):
         json_schema_extra={
             "examples": [
                 {"hasher": "pydocs", "inputs": [{"text": "sort a list"}], "format": "hex"},
-                {"hasher": "vectors", "inputs": [{"vector": [0.5, -1.25]}], "format": "base64", "logits": True},
+                {
+                    "hasher": "vectors",
+                    "inputs": [{"vector": [0.5, -1.25, 0.0, 0.75, -0.5, 1.0, 0.25, -2.0, 0.0, 1.5, -0.75, 0.125]}],
+                    "format": "base64",
+                    "logits": True,
+                },
             ]
         }
     )
@@ -29,6 +34,19 @@ class EncodeRequest(Strict):
 class EncodeReply(BaseModel):
     """Codes in the order of the inputs."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"hasher": "pydocs@1", "bits": 64, "codes": ["09af1c5522e08b71"]},
+                {
+                    "hasher": "vectors@1",
+                    "bits": 8,
+                    "codes": ["5Q=="],
+                    "logits": [[1.5, -0.25, 0.75, -2.0, -0.5, 1.25, 0.5, 2.0]],
+                },
+            ]
+        }
+    )
     hasher: str = Field(examples=["pydocs@1"])
     bits: int = Field(examples=[64])
     codes: list[str] = Field(examples=[["09af1c5522e08b71"]], description="in the format that was asked for")

@@ -26,6 +26,24 @@ class Rejected(BaseModel):
 class IndexReply(BaseModel):
     """What is on disk now."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"indexed": 2},
+                {
+                    "indexed": 1,
+                    "rejected": [
+                        {
+                            "line": 2,
+                            "status": 422,
+                            "title": "Invalid input",
+                            "detail": "expected exactly one of text, image, vector, code, got none of them",
+                        }
+                    ],
+                },
+            ]
+        }
+    )
     indexed: int = Field(examples=[2])
     rejected: list[Rejected] = Field(default=[], description="only after NDJSON")
 
@@ -33,6 +51,9 @@ class IndexReply(BaseModel):
 class ItemReply(BaseModel):
     """An item as it is kept: its document is not."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"id": "a1", "code": "09af1c5522e08b71", "payload": {"price": 30}}]}
+    )
     id: str = Field(examples=["a1"])
     code: str | None = Field(None, examples=["09af1c5522e08b71"], description="as hex, unless `with` leaves it out")
     payload: Payload | None = Field(None, description="unless `with` leaves it out; `{}` where it was given none")
@@ -64,7 +85,7 @@ class DeleteRequest(Strict):
     @model_validator(mode="after")
     def _one(self) -> "DeleteRequest":
         if (self.ids is None) == (self.filter is None):
-            raise ValueError("expected either ids or a filter")
+            raise ValueError(f"expected either ids or a filter, got {'none' if self.ids is None else 'both'}")
         return self
 
 

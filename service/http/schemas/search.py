@@ -52,7 +52,7 @@ class SearchRequest(Strict):
     @model_validator(mode="after")
     def _one(self) -> "SearchRequest":
         if (self.query is None) == (self.queries is None):
-            raise ValueError("expected either query or queries")
+            raise ValueError(f"expected either query or queries, got {'none' if self.query is None else 'both'}")
         return self
 
 
@@ -73,5 +73,25 @@ class MatchReply(BaseModel):
 class SearchReply(BaseModel):
     """Matches in the order (distance, id); a list of lists where `queries` was asked."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "results": [
+                        {"id": "a1", "distance": 3, "similarity": 0.9531, "payload": {"price": 30}},
+                        {"id": "a2", "distance": 8, "similarity": 0.875, "payload": {}},
+                    ],
+                    "hasher": "pydocs@1",
+                },
+                {
+                    "results": [
+                        [{"id": "a2", "distance": 5, "similarity": 0.9219, "payload": {}}],
+                        [{"id": "a1", "distance": 5, "similarity": 0.9219, "payload": {"price": 30}}],
+                    ],
+                    "hasher": "pydocs@1",
+                },
+            ]
+        }
+    )
     results: list[MatchReply] | list[list[MatchReply]]
     hasher: str | None = Field(examples=["pydocs@1"])

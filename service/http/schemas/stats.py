@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class IndexStats(BaseModel):
@@ -52,6 +52,20 @@ class Codes(BaseModel):
 class StatsReply(BaseModel):
     """A collection in numbers; memory and index are those of the process that answered."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "pydocs",
+                    "count": 3481,
+                    "bits": 64,
+                    "removed": 12,
+                    "memory_bytes": 97468,
+                    "index": {"kind": "flat", "state": "exact"},
+                }
+            ]
+        }
+    )
     name: str = Field(examples=["pydocs"])
     count: int = Field(examples=[3481])
     bits: int = Field(examples=[64])

@@ -123,7 +123,7 @@ def test_lines_that_are_all_bad_are_no_error(client: Any, name: str) -> None:
     assert outcome == Indexed(
         0,
         [
-            Rejected(1, "expected a JSON object, got list"),
+            Rejected(1, "expected a JSON object, got a list"),
             Rejected(3, "expected a code of 4 hex digits, got 1: '0'"),
         ],
         3,
@@ -147,7 +147,7 @@ def test_an_import_that_is_stopped_says_what_was_indexed_before(client: Any, nam
     with pytest.raises(ServiceError, match="expected the name of a collection that is there") as caught:
         client.index_lines(name, lines())
     assert (caught.value.status, caught.value.indexed) == (404, 1999)
-    assert caught.value.rejected == [Rejected(1, "expected a JSON object, got list")]
+    assert caught.value.rejected == [Rejected(1, "expected a JSON object, got a list")]
     client.create_collection(name, bits=16)
 
 

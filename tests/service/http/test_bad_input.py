@@ -290,11 +290,12 @@ def test_too_much_at_once_is_refused(hashers: Path, tmp_path: Path) -> None:
 def test_a_body_of_nothing_but_faults_is_refused_at_once(client: httpx.Client) -> None:
     """One fault a number or an item, spelled out, would take gigabytes and hold up every other request."""
     path = "/v1/collections/vectors/index"
-    started = time.monotonic()
+    # Of the processor, as other processes may take it meanwhile; the service is a thread of this one.
+    started = time.process_time()
     _check(client.post(path, content=b'{"items": [' + b"1," * 4_000_000 + b"1]}"), 413, "got 4000001")
     nulls = b'{"items": [{"id": "a", "vector": [' + b"null," * 2_000_000 + b"null]}]}"
     _check(client.post(path, content=nulls), 422, "items/0/vector/0", "got null")
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
 
 
 def test_a_renamed_hasher_is_not_served_for_another(hashers: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from service.settings import Settings
 from tests.conftest import DIMENSION
 from tests.serving import running
 
-FLAT = {"index": {"kind": "flat"}, "keep_features": "none"}
+FLAT = {"index": {"kind": "flat"}, "keep_features": "none", "keep_documents": False}
 
 
 def test_a_collection_is_made_once_and_stays_as_it_was_made(client: httpx.Client) -> None:

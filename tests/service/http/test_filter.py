@@ -267,8 +267,8 @@ BAD: list[tuple[object, str]] = [
         {"a": [1, 2]},
         "filter/a: expected a string, a number, true, false or null, or an object of operators, got a list",
     ),
-    ([{"a": 1}], "filter: Input should be a valid dictionary, got [{'a': 1}]"),
-    ("a = 1", "filter: Input should be a valid dictionary, got 'a = 1'"),
+    ([{"a": 1}], "filter: expected an object, got [{'a': 1}]"),
+    ("a = 1", "filter: expected an object, got 'a = 1'"),
 ]
 
 

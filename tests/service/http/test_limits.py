@@ -23,7 +23,7 @@ from tests.serving import running
 @pytest.fixture(scope="module")
 def settings(hashers: Path, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     folder = tmp_path_factory.mktemp("limits")
-    return Settings(hashers=hashers, data=folder, max_characters=20, max_pixels=64, max_collections=3)
+    return Settings(hashers=hashers, data=folder, max_characters=20, max_pixels=64, max_collections=3, max_matches=8)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -137,3 +137,17 @@ def test_a_service_that_is_not_ready_says_when_to_come_again(tmp_path: Path, mon
         assert "hammingway_ready{" in client.get("/metrics").text
         assert client.get("/version").status_code == client.get("/livez").status_code == 200
         go.set()
+
+
+def test_more_matches_than_one_reply_may_hold(client: httpx.Client) -> None:
+    items = [{"id": f"many-{number:02}", "code": "00"} for number in range(12)]
+    assert client.post("/v1/collections/own/index", json={"items": items}).is_success
+    path, queries = "/v1/collections/own/search", [{"code": "00"}] * 3
+    found = client.post(path, json={"queries": queries, "limit": 2}).json()["results"]
+    assert [len(each) for each in found] == [2, 2, 2]
+    # Left to the service, it is as many as are allowed.
+    for asked in ({"max_distance": 8}, {}):
+        found = client.post(path, json={"queries": queries[:2]} | asked).json()["results"]
+        assert [[match["id"] for match in each] for each in found] == [[f"many-{number:02}" for number in range(4)]] * 2
+    problem_of(client.post(path, json={"queries": queries, "limit": 3}), 422, "limit: expected at most 2", "got 3")
+    assert client.post("/v1/collections/own/delete", json={"ids": [item["id"] for item in items]}).is_success

@@ -100,8 +100,8 @@ def test_it_is_all_or_nothing_and_faults_have_places(client: httpx.Client) -> No
     ("payloads", "status", "detail"),
     [
         ('{"b": {}}', 422, "nothing was indexed: payloads: expected payloads of images that are parts of the body"),
-        ('{"a": 1}', 422, "items/0/payload: expected a JSON object, got int"),
-        ("[]", 422, "payloads: expected a JSON object, got list"),
+        ('{"a": 1}', 422, "items/0/payload: expected a JSON object, got a number"),
+        ("[]", 422, "payloads: expected a JSON object, got a list"),
         ("{", 400, "expected JSON: "),
         ("", 400, "expected JSON, got nothing"),
     ],
@@ -123,7 +123,7 @@ def test_payloads_that_cannot_be_used(client: httpx.Client, payloads: str, statu
         ),
         (
             [("image", b""), ("request", (None, '{"limit": 0}'))],
-            "limit: Input should be greater than or equal to 1, got 0",
+            "limit: expected at least 1, got 0",
         ),
         ([("image", b"no image")], "nothing was searched: queries/0/image: expected"),
     ],

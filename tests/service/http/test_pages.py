@@ -192,14 +192,14 @@ def test_bad_parameters_are_told(client: httpx.Client) -> None:
         ({"cursor": ""}, f"cursor: expected one that a page of '{name}' gave, got ''"),
         ({"cursor": elsewhere}, f"cursor: expected one that a page of '{name}' gave, got '{elsewhere}'"),
         ({"cursor": "é" * 500}, f"cursor: expected one that a page of '{name}' gave, got '{'é' * 80}...'"),
-        ({"limit": 0}, "query/limit: Input should be greater than or equal to 1, got '0'"),
-        ({"limit": "many"}, "query/limit: Input should be a valid integer"),
+        ({"limit": 0}, "limit: expected at least 1, got '0'"),
+        ({"limit": "many"}, "limit: expected an integer"),
         ({"limit": 10_001}, "limit: expected at most 10000, got 10001"),
         ({"filter": "{"}, "filter: expected JSON: "),
         ({"filter": ""}, "filter: expected JSON, got nothing"),
         ({"filter": "[]"}, "filter: expected a filter, which is an object, got a list"),
         ({"filter": '{"n": {"over": 3}}'}, "filter/n: expected operators, eq, in, "),
-        ({"with": "everything"}, "query/with/0: Input should be 'payload', 'code' or 'features', got 'everything'"),
+        ({"with": "everything"}, "with/0: expected 'payload', 'code' or 'features', got 'everything'"),
         ({"with": "features"}, "with: expected a collection that keeps features, got features for one that does not"),
     ]
     for parameters, detail in cases:

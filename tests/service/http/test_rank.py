@@ -202,7 +202,7 @@ def test_refusals_say_what_was_expected_and_what_came(held: Held) -> None:
         ("none", {"query": item, "rank": "asymmetric"}, documents.format("asymmetric", "an id where they are not", 0)),
         ("int8", {"queries": [item, vector, code], "rank": "asymmetric"}, documents.format("asymmetric", "a code", 2)),
         ("int8", {"query": vector, "candidates": 5}, "candidates: expected them with rank asymmetric or rescored"),
-        ("int8", {"query": vector, "rank": "rescored", "candidates": 0}, "candidates: Input should be greater"),
+        ("int8", {"query": vector, "rank": "rescored", "candidates": 0}, "candidates: expected at least"),
         (
             "int8",
             {"query": vector, "rank": "rescored", "candidates": 10_001},
@@ -211,7 +211,7 @@ def test_refusals_say_what_was_expected_and_what_came(held: Held) -> None:
         (
             "int8",
             {"query": vector, "rank": "cosine"},
-            "rank: Input should be 'hamming', 'asymmetric' or 'rescored', got",
+            "rank: expected 'hamming', 'asymmetric' or 'rescored', got",
         ),
     ]
     for keep, body, detail in cases:

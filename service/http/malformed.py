@@ -1,0 +1,28 @@
+"""The reply to what is no HTTP: it reaches no application, so it is the server that sends it, byte by byte."""
+
+import orjson
+
+from service.http.headers import ALWAYS, NOT_STORED
+from service.http.problems import MEDIA_TYPE, Fault, Problem, content
+
+_DETAIL = "expected an HTTP/1.1 request, got what is none"
+_PROBLEM = Problem(
+    title="Bad Request",
+    status=400,
+    detail=f"request: {_DETAIL}",
+    errors=[Fault(where="request", detail=_DETAIL)],
+)
+
+
+def reply() -> bytes:
+    """A whole reply, after which the connection is closed: nobody knows where the next request would begin."""
+    body = orjson.dumps(content(_PROBLEM))
+    headers = (
+        (b"content-type", MEDIA_TYPE.encode()),
+        (b"content-length", str(len(body)).encode()),
+        (b"connection", b"close"),
+        *ALWAYS,
+        NOT_STORED,
+    )
+    lines = [b"HTTP/1.1 400 Bad Request", *(name + b": " + value for name, value in headers)]
+    return b"\r\n".join(lines) + b"\r\n\r\n" + body

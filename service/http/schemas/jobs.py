@@ -1,0 +1,47 @@
+"""Jobs as they are told."""
+
+from pydantic import BaseModel, Field
+
+from service.store.jobs import Kind, State
+
+
+class ItemErrorReply(BaseModel):
+    """An item that a job could not work on."""
+
+    id: str = Field(examples=["a1"])
+    detail: str = Field(examples=["expected a text with at least one known word, got none"])
+
+
+class ErrorsReply(BaseModel):
+    """Items that a job could not work on: how many, and the first ten."""
+
+    count: int = Field(examples=[0])
+    first: list[ItemErrorReply] = Field(examples=[[]])
+
+
+class JobReply(BaseModel):
+    """Long work: how far it is, and what became of it. It goes on after a restart."""
+
+    id: int = Field(examples=[7])
+    kind: Kind = Field(
+        examples=["recode"],
+        description="`recode` codes items anew, `discard` deletes codes that are wanted no more",
+    )
+    collection: str = Field(examples=["pydocs"], description="its name when the job was asked for")
+    about: str = Field(examples=["from pydocs@1 to pydocs@2"])
+    state: State = Field(examples=["running"])
+    done: int = Field(examples=[1500], description="items, those with errors among them")
+    total: int = Field(examples=[5721], description="items when the job was asked for")
+    rate: float | None = Field(examples=[3180.5], description="items a second of work; null before the first")
+    errors: ErrorsReply
+    waits_for: str | None = Field(examples=[None], description="another job, or what is in its way for now")
+    detail: str | None = Field(examples=[None], description="how it ended, where there is anything to say")
+    created: str = Field(examples=["2026-01-02T03:04:05.678Z"])
+    started: str | None = Field(examples=["2026-01-02T03:04:05.912Z"])
+    ended: str | None = Field(examples=[None])
+
+
+class JobsReply(BaseModel):
+    """Jobs, the newest first; of those that are over, the newest 200 are known."""
+
+    jobs: list[JobReply]

@@ -1,0 +1,120 @@
+"""Items on their way into a collection: coded by its hasher, and by the other one while it is being re-coded."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+from service import kept_documents, kept_features
+from service.coding import Coded, encode
+from service.errors import Fault, FaultsError
+from service.hashers import Hashers
+from service.items import Item
+from service.stages import Stages, untimed
+from service.store.errors import ChangedMeanwhileError, UnknownCollectionError
+from service.store.recoding_reader import RecodingReader
+from service.store.schema import CollectionRow, StoredItem
+from service.store.writer import Together, Writer
+
+ATTEMPTS = 20
+Stored = list[StoredItem | None]
+Faults = dict[int, Fault]
+# The row of the collection that is meant, as it is now; raises UnknownCollectionError.
+Find = Callable[[], CollectionRow]
+
+
+class Upserts:
+    """Both codes are made before the transaction, which finds out whether they are still the ones that are wanted."""
+
+    def __init__(self, writer: Writer, recodings: RecodingReader, hashers: Hashers, stages: Stages = untimed) -> None:
+        self._writer = writer
+        self._recodings = recodings
+        self._hashers = hashers
+        self._stages = stages
+
+    def all(self, find: Find, items: Sequence[Item]) -> None:
+        """Write all items or none; raises FaultsError that names the bad ones."""
+
+        def choose(stored: Sequence[Stored], faults: Faults) -> list[list[StoredItem]]:
+            found = [*_repeated(items), *faults.values()]
+            if found:
+                raise FaultsError("nothing was indexed", found)
+            return [[item for item in each if item is not None] for each in stored]
+
+        self._write(find, items, choose)
+
+    def usable(self, find: Find, items: Sequence[Item]) -> Faults:
+        """Write the items that can be used; says what is wrong with the others, by place. Of one id the last counts."""
+
+        def choose(stored: Sequence[Stored], faults: Faults) -> list[list[StoredItem]]:
+            return [
+                list({item.id: item for place, item in enumerate(each) if item and place not in faults}.values())
+                for each in stored
+            ]
+
+        return self._write(find, items, choose)
+
+    def _write(
+        self, find: Find, items: Sequence[Item], choose: Callable[[Sequence[Stored], Faults], list[list[StoredItem]]]
+    ) -> Faults:
+        for attempt in range(ATTEMPTS):
+            row = find()
+            try:
+                pair = self._recodings.pair(row.number)
+                other = None if pair is None else pair.new if row.number == pair.old.number else pair.old
+                with self._stages("encode"):
+                    stored, faults = self._both(row, other, items)
+                chosen = choose(stored, faults)
+                also: Together | None = None if other is None else (other.number, chosen[1])
+                with self._stages("store"):
+                    self._writer.upsert(row.number, chosen[0], also)
+                return faults
+            except (ChangedMeanwhileError, UnknownCollectionError):
+                # A re-coding was started, switched or ended meanwhile: what is wanted now is found anew.
+                if attempt == ATTEMPTS - 1:
+                    raise
+        raise AssertionError("returned or raised in the last attempt")
+
+    def _both(
+        self, row: CollectionRow, other: CollectionRow | None, items: Sequence[Item]
+    ) -> tuple[list[Stored], Faults]:
+        """What is stored in the collection, and in the other, and what is wrong with either, by place."""
+        stored, faults = self._stored(row.name, row, items)
+        if other is None:
+            return [stored], faults
+        beside, more = self._stored(row.name, other, items)
+        why = f"; it has to be usable by {other.settings.hasher}, too, as {row.name!r} is being re-coded"
+        told = {place: replace(fault, detail=fault.detail + why) for place, fault in more.items()}
+        return [stored, beside], dict(sorted((told | faults).items()))
+
+    def _stored(self, name: str, row: CollectionRow, items: Sequence[Item]) -> tuple[Stored, Faults]:
+        hasher = self._hashers.bound(name, row.settings.hasher)
+        documents = [(item.kind, item.document) for item in items]
+        coded, faults = encode(documents, row.settings.bits, hasher, "items", _documents_only(row))
+        stored = [None if each is None else store(row, item, each) for item, each in zip(items, coded, strict=True)]
+        return stored, faults
+
+
+def store(row: CollectionRow, item: Item, coded: Coded) -> StoredItem:
+    """An item as its collection keeps it."""
+    keep = row.settings.keep_features
+    return StoredItem(
+        item.id,
+        coded.code,
+        item.payload,
+        None if keep == "none" or coded.features is None else kept_features.pack(coded.features, keep),
+        kept_documents.pack(item.kind, item.document) if row.settings.keep_documents else None,
+    )
+
+
+def _documents_only(row: CollectionRow) -> str | None:
+    if row.settings.keep_features != "none":
+        return "the collection keeps features"
+    return "the collection keeps documents" if row.settings.keep_documents else None
+
+
+def _repeated(items: Sequence[Item]) -> Iterator[Fault]:
+    seen: set[str] = set()
+    for place, item in enumerate(items):
+        if item.id in seen:
+            detail = f"expected each id once in a request, got {item.id[:80]!r} again"
+            yield Fault(f"items/{place}/id", 422, "Duplicate id", detail)
+        seen.add(item.id)

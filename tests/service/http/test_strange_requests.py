@@ -1,0 +1,125 @@
+"""Requests that no client library sends, byte by byte over a socket: each gets a problem detail, or an answer."""
+
+import json
+import socket
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from tests.serving import Process
+
+
+@pytest.fixture(scope="module")
+def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
+    """The server as users start it: in the other tests it is uvicorn's own, without what is ours of it."""
+    folder = tmp_path_factory.mktemp("strange")
+    process = Process(folder / "none", folder / "data")
+    process.client.put("/v1/collections/own", json={"bits": 8}).raise_for_status()
+    yield process
+    process.stop()
+
+
+def _send(serving: Process, request: bytes) -> tuple[int, dict[str, str], bytes]:
+    where = httpx.URL(serving.url)
+    with socket.create_connection((str(where.host), where.port), timeout=20) as connection:
+        connection.sendall(request)
+        received = b""
+        while b"\r\n\r\n" not in received and (part := connection.recv(65536)):
+            received += part
+        head, _, body = received.partition(b"\r\n\r\n")
+        status, *lines = head.decode("latin-1").split("\r\n")
+        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+        while len(body) < int(headers.get("content-length", 0)) and (part := connection.recv(65536)):
+            body += part
+    return int(status.split()[1]), headers, body
+
+
+def _request(line: str, *headers: str) -> bytes:
+    return "\r\n".join([line, "Host: here", *headers, "", ""]).encode("latin-1")
+
+
+MALFORMED = {
+    "not HTTP": b"what is this?\r\n\r\n",
+    "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 32,
+    "a version there is not": _request("GET /livez HTTP/9.9"),
+    "a method there is not": _request("FETCH /livez HTTP/1.1"),
+    "a header without a colon": _request("GET /livez HTTP/1.1", "nonsense"),
+    "a length that is none": _request("POST /v1/encode HTTP/1.1", "Content-Length: many"),
+    "two lengths": _request("POST /v1/encode HTTP/1.1", "Content-Length: 2", "Content-Length: 3"),
+    "a length and chunks": _request("POST /v1/encode HTTP/1.1", "Content-Length: 2", "Transfer-Encoding: chunked"),
+    "a chunk that is none": _request("POST /v1/encode HTTP/1.1", "Transfer-Encoding: chunked") + b"zz\r\n\r\n",
+    "a NUL in a header": _request("GET /livez HTTP/1.1", "X-A: \0"),
+}
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+def test_what_is_no_http_is_told_so(serving: Process, name: str) -> None:
+    status, headers, body = _send(serving, MALFORMED[name])
+    problem = json.loads(body)
+    assert (status, problem["status"]) == (400, 400)
+    assert headers["content-type"] == "application/problem+json"
+    assert headers["connection"] == "close"
+    assert headers["x-content-type-options"] == "nosniff"
+    assert "expected" in problem["detail"] and problem["errors"][0]["where"]
+    assert serving.client.get("/livez").is_success
+
+
+ODD = {
+    "an unknown path": ("GET /nope HTTP/1.1", 404),
+    "two slashes": ("GET //v1/collections HTTP/1.1", 404),
+    "a slash at the end": ("GET /v1/collections/ HTTP/1.1", 404),
+    "a percent sign alone": ("GET /v1/collections/% HTTP/1.1", 404),
+    "percent and no hex": ("GET /v1/collections/%zz HTTP/1.1", 404),
+    "a path that is not UTF-8": ("GET /v1/collections/%ff HTTP/1.1", 404),
+    "a query that is not UTF-8": ("GET /v1/collections/own/items?cursor=%ff%fe HTTP/1.1", 422),
+    "a query without sense": ("GET /v1/collections/own/items?&&=&limit HTTP/1.1", 422),
+    "a parameter twice": ("GET /v1/collections/own/items?limit=1&limit=nope HTTP/1.1", 422),
+    "another method": ("PUT /livez HTTP/1.1", 405),
+    "a question of methods": ("OPTIONS /v1/collections/own HTTP/1.1", 405),
+    "a question of methods of all": ("OPTIONS * HTTP/1.1", 404),
+    "tracing": ("TRACE /livez HTTP/1.1", 405),
+    "an absolute target": ("GET http://elsewhere/nope HTTP/1.1", 404),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_requests_are_problem_details(serving: Process, name: str) -> None:
+    line, expected = ODD[name]
+    status, headers, body = _send(serving, _request(line))
+    assert status == expected, body
+    problem = json.loads(body)
+    assert headers["content-type"] == "application/problem+json"
+    assert problem["status"] == status
+    assert problem["request_id"] == headers["x-request-id"]
+    assert "expected" in problem["detail"]
+
+
+def test_allow_names_all_methods_of_a_path(serving: Process) -> None:
+    for path, methods in (
+        ("/livez", {"GET"}),
+        ("/v1/collections", {"GET"}),
+        ("/v1/collections/own", {"GET", "PUT", "PATCH", "DELETE"}),
+        ("/v1/collections/own/items/a", {"GET", "DELETE"}),
+        ("/v1/collections/own/search", {"POST"}),
+    ):
+        reply = serving.client.request("OPTIONS", path)
+        assert reply.status_code == 405
+        assert set(reply.headers["allow"].split(", ")) == methods
+        assert f"expected one of {reply.headers['allow']}, got OPTIONS {path}" == reply.json()["detail"]
+
+
+def test_a_head_request_has_the_headers_of_an_error_and_no_body(serving: Process) -> None:
+    reply = serving.client.head("/v1/collections")
+    assert (reply.status_code, reply.content) == (405, b"")
+    assert reply.headers["content-type"] == "application/problem+json"
+
+
+def test_headers_without_end_are_cut_off_or_answered(serving: Process) -> None:
+    long = "X-Long: " + "a" * 2**20
+    try:
+        status, headers, _ = _send(serving, _request("GET /nope HTTP/1.1", long))
+        assert status in (400, 404, 431) and headers["content-type"] == "application/problem+json"
+    except OSError:
+        pass
+    assert serving.client.get("/livez").is_success
