@@ -32,6 +32,8 @@ def configuration(level: str, form: Format) -> dict[str, Any]:
         "stream": "ext://sys.stderr",
     }
     made["root"] = {"handlers": ["own"], "level": level.upper()}
+    for logger in made["loggers"].values():
+        logger["level"] = level.upper()
     return made
 
 

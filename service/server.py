@@ -1,5 +1,6 @@
 """The server: uvicorn, as one process or several; when each stops is for `service.stopping` to say."""
 
+import asyncio
 import os
 import signal
 import socket
@@ -19,6 +20,7 @@ from uvicorn.supervisors import Multiprocess
 from service import logs
 from service.http import malformed
 from service.http.measuring import SHARED
+from service.joined import JoinedWrites
 from service.settings import Settings
 
 # Where the worker processes count together, if it is there: in memory, as a process that writes to a mapped file on a
@@ -36,6 +38,11 @@ class Connection(HttpToolsProtocol):
 
     What is no HTTP is answered with a problem detail, as all that is wrong.
     """
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take up a connection."""
+        super().connection_made(transport)
+        self.transport = JoinedWrites(transport, self.loop)  # type: ignore[assignment]
 
     def shutdown(self) -> None:
         """Close it soon, or when its reply is sent."""
@@ -95,6 +102,8 @@ def serve(settings: Settings) -> None:
         workers=settings.workers,
         log_level=settings.log_level,
         log_config=logs.configuration(settings.log_level, settings.log_format),
+        # Asked here, too, as what would be logged costs a tenth of a search to put together.
+        access_log=settings.log_level in ("debug", "info"),
         server_header=False,
         http=Connection,
         timeout_graceful_shutdown=CLOSE_SECONDS,

@@ -12,7 +12,6 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from models.errors import InvalidInputError
-from models.training.adam import Adam
 from models.training.config import Config
 from models.training.history import History
 from models.training.network import Autoencoder
@@ -44,7 +43,7 @@ class Checkpoint:
         config: Config,
         sample: Sample,
         network: Autoencoder,
-        optimizer: Adam,
+        optimizer: torch.optim.Adam,
         generator: torch.Generator,
         batches: Order,
         history: History,
@@ -60,7 +59,8 @@ class Checkpoint:
         if self._path is None or time.monotonic() - self._saved < self._seconds:
             return
         tensors = {f"network.{name}": value for name, value in self._network.state_dict().items()}
-        tensors |= {f"adam.{name}": value for name, value in self._optimizer.state().items()}
+        for number, state in self._optimizer.state_dict()["state"].items():
+            tensors |= {f"adam.{number}.{name}": value for name, value in state.items()}
         tensors |= {f"losses.{name}": torch.tensor(v, dtype=torch.float64) for name, v in self._history.losses.items()}
         tensors["health"] = torch.tensor(self._history.health, dtype=torch.float64)
         tensors["generator"], tensors["order"] = self._generator.get_state(), self._batches.order.clone()
@@ -89,7 +89,11 @@ class Checkpoint:
                 f"expected {self._path} to be a checkpoint of this run, got one of other data, options or code"
             )
         self._network.load_state_dict(_part(tensors, "network."))
-        self._optimizer.load_state(_part(tensors, "adam."))
+        state: dict[int, dict[str, Tensor]] = {}
+        for key, value in _part(tensors, "adam.").items():
+            number, name = key.split(".")
+            state.setdefault(int(number), {})[name] = value
+        self._optimizer.load_state_dict({**self._optimizer.state_dict(), "state": state})
         self._generator.set_state(tensors["generator"])
         self._batches.order = tensors["order"]
         for name, value in _part(tensors, "losses.").items():

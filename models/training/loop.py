@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from models.errors import InvalidInputError
-from models.training.adam import Adam
 from models.training.checkpoint import Checkpoint
 from models.training.config import Config
 from models.training.history import History
@@ -61,7 +60,7 @@ def fit(
     terms = {name: TERMS[name](data) for name in weights}
 
     network.to(device)
-    optimizer = Adam(network.parameters())
+    optimizer = torch.optim.Adam(network.parameters())
     projection = sample.projection
     into = torch.from_numpy(projection.directions * projection.scale).float()
     mean = torch.from_numpy(projection.mean).float()
@@ -69,6 +68,7 @@ def fit(
     history = History(("total", *weights), inputs, config.seed)
     saved = Checkpoint(checkpoint, checkpoint_seconds, config, sample, network, optimizer, generator, batches, history)
     for number in track(range(saved.resume(), total), history.status):
+        optimizer.param_groups[0]["lr"] = config.learning_rate * schedule(number, total)
         rows = next(batches)
         clean = inputs[rows].to(device)
         seen = clean
@@ -86,9 +86,9 @@ def fit(
             raise InvalidInputError(
                 f"expected a finite loss, got {float(loss.detach())} at step {number + 1}: lower the weights"
             )
-        network.zero_grad()
+        optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step(config.learning_rate * schedule(number, total))
+        optimizer.step()
 
         history.add({"total": loss, **losses}, network, number, total)
         saved.save(number + 1)

@@ -86,5 +86,5 @@ def _complete(document: dict[str, Any], with_keys: bool) -> None:
 
 def _name(summary: str) -> str:
     """What generated clients call an operation: `Get a hasher's card` is `get_hasher_card`."""
-    words = summary.lower().replace("'s", "").split()
+    words = summary.lower().replace("'s", "").replace("-", "").split()
     return "_".join(word for word in words if word not in ARTICLES)

@@ -27,7 +27,7 @@ from service.errors import (
     UnsupportedEncodingError,
 )
 from service.http import multipart
-from service.http.body import JSON, validate
+from service.http.body import JSON, parse_json, validate
 from service.http.problems import BUG, MEDIA_TYPE, RETRIED, Problem, content, problem
 from service.store.errors import StorageFullError, UnknownCollectionError
 
@@ -59,10 +59,11 @@ FRAMEWORKS_WORDS = "Successful Response"
 NO_COLLECTION = UnknownCollectionError("expected the name of a collection that is there, got 'nope'")
 NO_ITEM = UnknownItemError("expected the id of an item of 'pydocs', got 'nope'")
 NO_RECODING = UnknownRecodingError("expected a collection that is being re-coded, 'pydocs' is not")
-NO_JOB = UnknownJobError("expected the id of a job that is known, got 7")
-NO_HASHER = UnknownHasherError("expected one of the hashers there are (digits@1, pydocs@1, vectors@1), got 'nope'")
+NO_JOB = UnknownJobError("expected the id of a job that is known, got 404404")
+NO_HASHER = UnknownHasherError(
+    "expected one of the hashers there are (digits@1, pydocs@1, pydocs@2, vectors@1), got 'nope'"
+)
 BODY = (
-    InvalidJsonError("expected JSON, got nothing"),
     InvalidEncodingError("expected gzip to its end, got nothing"),
     UnsupportedEncodingError("expected no Content-Encoding, or one of gzip and zstd, got 'br'"),
     TooLargeError("expected a body of at most 67108864 bytes, got 73400320"),
@@ -156,6 +157,7 @@ def _errors(
             yield ForbiddenError(needs[0], "read")
     bodies = operation.get("requestBody", {}).get("content", {})
     if bodies:
+        yield _not_json(b"" if operation["requestBody"]["required"] else b"{")
         yield from BODY
     if multipart.MEDIA_TYPE in bodies:
         yield MULTIPART
@@ -175,6 +177,14 @@ def _errors(
             yield WRITE
 
 
+def _not_json(body: bytes) -> HammingwayError:
+    try:
+        parse_json(body)
+    except InvalidJsonError as error:
+        return error
+    raise TypeError(f"expected {body!r} to be refused, it is taken")
+
+
 def _empty(model: type[BaseModel]) -> HammingwayError:
     """What an object gets that is no such request: an empty one, or else one of a name that is not known."""
     for value in ({}, {"unknown": True}):
@@ -192,9 +202,9 @@ WRONG: tuple[tuple[str, Callable[[dict[str, Any]], str]], ...] = (
 
 
 def _of_parameters(operation: Operation) -> Iterator[HammingwayError]:
-    """What the first parameter of a query that may be wrong gets where it is."""
+    """What the first parameter of a URL that may be wrong gets where it is; as part of a path, any text is one."""
     for parameter in operation.get("parameters", ()):
-        if parameter["in"] != "query":
+        if parameter["in"] == "header":
             continue
         schema, where = parameter["schema"], parameter["name"]
         if schema.get("type") == "array":

@@ -58,7 +58,7 @@ class Job:
     @property
     def rate(self) -> float | None:
         """Items a second of work, None before the first."""
-        return self.done / self.seconds if self.seconds else None
+        return self.done / self.seconds if self.done and self.seconds else None
 
 
 def insert(connection: Connection, kind: Kind, collection: str, subject: int, about: str, total: int) -> Job:

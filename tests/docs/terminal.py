@@ -105,7 +105,7 @@ class Terminal:
 
 def reader_environment(folder: Path, port: int, url: str) -> dict[str, str]:
     """The environment of somebody who has installed Hammingway and activated its virtual environment."""
-    own = {name: value for name, value in os.environ.items() if not name.startswith(("HAMMINGWAY_", "PYTHON"))}
+    own = {name: value for name, value in os.environ.items() if not name.startswith("HAMMINGWAY_")}
     own.pop("VIRTUAL_ENV", None)
     return own | {
         "HOME": str(folder),

@@ -23,8 +23,16 @@ def hasher(folder: Path) -> Hasher:
 
 def codes(versions: Path, reference: str, documents: Mapping[str, Document]) -> dict[str, str]:
     """What each item's code has to be, in hex, by id: each document by itself."""
-    loaded = hasher(versions / reference)
-    return {item_id: loaded.encode([document])[0].tobytes().hex() for item_id, document in documents.items()}
+    folder = versions / reference
+    return {
+        item_id: _code(folder, tuple(document) if isinstance(document, list) else document)
+        for item_id, document in documents.items()
+    }
+
+
+@cache
+def _code(folder: Path, document: Any) -> str:
+    return hasher(folder).encode([list(document) if isinstance(document, tuple) else document])[0].tobytes().hex()
 
 
 def vectors(seed: int, count: int, prefix: str = "v") -> dict[str, list[float]]:

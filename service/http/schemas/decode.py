@@ -14,7 +14,7 @@ class DecodeRequest(Strict):
         json_schema_extra={
             "examples": [
                 {"hasher": "digits", "codes": ["09af1c5522e08b71"]},
-                {"hasher": "pydocs", "codes": ["09af1c5522e08b71"], "collection": "pydocs", "limit": 3},
+                {"hasher": "pydocs@1", "codes": ["09af1c5522e08b71"], "collection": "pydocs", "limit": 3},
             ]
         }
     )

@@ -1,8 +1,12 @@
 """The API document to the letter: examples for all, each valid, each true of the service itself."""
 
 import base64
+import fcntl
 import re
+import shutil
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +14,7 @@ import httpx
 import pytest
 from openapi_spec_validator import validate
 
+from models.folder import read_folder, write_folder
 from service.app import create_app
 from service.http.multipart import IMAGE_EXAMPLE
 from service.keys import Role, line, new_key
@@ -28,7 +33,14 @@ TEXTS = [("a1", "red running shoes", {"price": 30}), ("a2", "sort a list in plac
 
 @pytest.fixture(scope="module")
 def settings(hashers: Path, tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    return Settings(hashers=hashers, data=tmp_path_factory.mktemp("contract"), keys=SETTING, max_body_bytes=2**16)
+    """With a second version of the hasher for texts, which is the first one again."""
+    folder = tmp_path_factory.mktemp("contract")
+    for name in ("digits@1", "pydocs@1", "vectors@1"):
+        shutil.copytree(hashers / name, folder / "hashers" / name)
+    card, files = read_folder(hashers / "pydocs@1")
+    kept = {key: value for key, value in card.items() if key not in ("files", "format", "sha256")}
+    write_folder(folder / "hashers" / "pydocs@2", {**kept, "version": 2}, files)
+    return Settings(hashers=folder / "hashers", data=folder / "data", keys=SETTING, max_body_bytes=2**16)
 
 
 @pytest.fixture(scope="module")
@@ -42,11 +54,55 @@ def _fill(client: httpx.Client) -> None:
     """What the examples are about, as if nothing had happened to it before."""
     for name in ("pydocs", IMAGES):
         client.delete(f"/v1/collections/{name}")
-        client.put(f"/v1/collections/{name}", json={"hasher": name}).raise_for_status()
+        made = client.put(f"/v1/collections/{name}", json={"hasher": f"{name}@1", "keep_documents": True})
+        made.raise_for_status()
     items = [{"id": name, "text": text, "payload": payload} for name, text, payload in TEXTS]
     client.post("/v1/collections/pydocs/index", json={"items": items}).raise_for_status()
     image = base64.b64encode(IMAGE_EXAMPLE.encode()).decode()
     client.post(f"/v1/collections/{IMAGES}/index", json={"items": [{"id": "a1", "image": image}]}).raise_for_status()
+
+
+@contextmanager
+def _held(settings: Settings) -> Iterator[None]:
+    """No job is worked on until the block ends, as if another process had them all."""
+    with settings.database.with_name(f"{settings.database.name}-jobs").open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _recode(client: httpx.Client, until: str = "ready") -> int:
+    """Have the collection re-coded as far as that; the job."""
+    path = "/v1/collections/pydocs/recode"
+    job: int = client.post(path, json={"hasher": "pydocs@2", "switch": "manual"}).raise_for_status().json()["id"]
+    deadline = time.monotonic() + 20
+    while until != "coding" and client.get(path).json()["stage"] == "coding":
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    if until == "switched":
+        client.post(f"{path}/switch", json={}).raise_for_status()
+    return job
+
+
+# What has to have been done before a request is answered as its example says; what a job is cancelled from is not done.
+BEFORE = {"get_recoding": "ready", "switch_to_new_codes": "ready", "roll_recoding_back": "ready"}
+BEFORE |= {"finish_recoding": "switched", "get_job": "ready", "cancel_job": "coding"}
+
+
+@contextmanager
+def _prepared(client: httpx.Client, settings: Settings, operation: Operation, media_type: str) -> Iterator[str]:
+    """The path of a request that is to succeed, once all is there for it."""
+    name, target = operation.described["operationId"], _target(operation, media_type)
+    _fill(client)
+    if name == "create_collection":
+        client.delete(target)
+    until = BEFORE.get(name)
+    if until == "coding":
+        with _held(settings):
+            yield target.replace("jobs/7", f"jobs/{_recode(client, until)}")
+    elif until:
+        yield target.replace("jobs/7", f"jobs/{_recode(client, until)}")
+    else:
+        yield target
 
 
 def _target(operation: Operation, media_type: str = "") -> str:
@@ -54,7 +110,7 @@ def _target(operation: Operation, media_type: str = "") -> str:
     for parameter in operation.described.get("parameters", ()):
         if parameter["in"] == "path":
             value = IMAGES if media_type.startswith("multipart") else parameter["example"]
-            target = target.replace(f"{{{parameter['name']}}}", value)
+            target = target.replace(f"{{{parameter['name']}}}", str(value))
     assert "{" not in target
     return target
 
@@ -91,16 +147,13 @@ def test_the_walk_would_see_an_example_that_is_wrong() -> None:
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=str)
 def test_every_request_succeeds_with_a_reply_of_the_shape_that_its_example_has(
-    admin: httpx.Client, operation: Operation
+    admin: httpx.Client, settings: Settings, operation: Operation
 ) -> None:
     status, replies = operation.success()
     sent = 0
     for media_type, value in operation.requests():
-        _fill(admin)
-        target = _target(operation, media_type)
-        if operation.described["operationId"] == "create_collection":
-            admin.delete(target)
-        reply = send(admin, operation, target, media_type, value)
+        with _prepared(admin, settings, operation, media_type) as target:
+            reply = send(admin, operation, target, media_type, value)
         assert reply.status_code == status, (value, reply.text)
         content = operation.described["responses"][str(status)].get("content")
         if content is None:
@@ -133,7 +186,7 @@ def _alike(given: Any, said: Any) -> bool:
     return given == said or "NoneType" in (given, said)
 
 
-def _provoke(client: httpx.Client, operation: Operation) -> Iterator[httpx.Response]:
+def _provoke(client: httpx.Client, settings: Settings, operation: Operation) -> Iterator[httpx.Response]:
     """Every mistake that may be made with an operation and that no other part of the service has to break for."""
     method, target = operation.method, _target(operation)
     without = client.build_request(method, target)
@@ -145,6 +198,10 @@ def _provoke(client: httpx.Client, operation: Operation) -> Iterator[httpx.Respo
         if parameter["in"] == "path":
             wrong = operation.path.replace(f"{{{parameter['name']}}}", "nope").replace("{collection}", "pydocs")
             wrong = wrong.replace("{item_id}", "a1")
+            if "minimum" in parameter["schema"]:
+                yield client.request(method, wrong)
+                yield client.request(method, wrong.replace("nope", str(parameter["schema"]["minimum"] - 1)))
+                wrong = wrong.replace("nope", "404404")
             if method != "put":
                 body = next(operation.requests())
                 yield send(client, operation, wrong, *body)
@@ -152,12 +209,28 @@ def _provoke(client: httpx.Client, operation: Operation) -> Iterator[httpx.Respo
             low = parameter["schema"].get("minimum", 0) - 1
             yield client.request(method, target, params={parameter["name"]: low})
             yield client.request(method, target, params={parameter["name"]: "nope"})
+    if re.search("/(recode|jobs)", operation.path):
+        yield from _out_of_order(client, settings, method, target)
     if "requestBody" in operation.described:
         yield from _bad_bodies(client, operation, method, target)
 
 
+def _out_of_order(client: httpx.Client, settings: Settings, method: str, target: str) -> Iterator[httpx.Response]:
+    """What re-codings and jobs are not ready for: before there is one, while it is under way, and when it is over."""
+    _fill(client)
+    yield client.request(method, target)
+    with _held(settings):
+        job = _recode(client, "coding")
+        yield client.request(method, target.replace("jobs/7", f"jobs/{job}"), json={})
+    _fill(client)
+    job = _recode(client)
+    for body in ({}, {"hasher": "pydocs@2"}, {"hasher": "pydocs@1"}):
+        yield client.request(method, target.replace("jobs/7", f"jobs/{job}"), json=body)
+
+
 def _bad_bodies(client: httpx.Client, operation: Operation, method: str, target: str) -> Iterator[httpx.Response]:
     yield client.request(method, target, content=b"")
+    yield client.request(method, target, content=b"{")
     yield client.request(method, target, json={})
     yield client.request(method, target, json={"unknown": True})
     yield client.request(method, target, content=b"", headers={"Content-Encoding": "gzip"})
@@ -168,7 +241,9 @@ def _bad_bodies(client: httpx.Client, operation: Operation, method: str, target:
         if not isinstance(value, dict):
             continue
         if "hasher" in value:
-            yield client.request(method, target.replace("pydocs", "new"), json={**value, "hasher": "nope"})
+            # A collection that is there is compared with what is asked for, whatever that is.
+            other = target.replace("pydocs", "new") if method == "put" else target
+            yield client.request(method, other, json={**value, "hasher": "nope"})
         if "collection" in value:
             yield client.request(method, target, json={**value, "collection": "nope"})
         if "query" in value:
@@ -185,11 +260,13 @@ ELSEWHERE = {429, 503, 504, 507}
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=str)
-def test_it_refuses_as_it_says_and_in_no_other_way(admin: httpx.Client, operation: Operation) -> None:
+def test_it_refuses_as_it_says_and_in_no_other_way(
+    admin: httpx.Client, settings: Settings, operation: Operation
+) -> None:
     said = operation.refusals()
     _fill(admin)
     came: dict[int, list[dict[str, Any]]] = {}
-    for reply in _provoke(admin, operation):
+    for reply in _provoke(admin, settings, operation):
         if reply.is_success:
             _fill(admin)
             continue
