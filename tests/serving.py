@@ -20,6 +20,7 @@ from service.settings import Settings
 
 # Below those that Linux gives to connections, and to who asks for any; each process that runs tests has its own.
 FIRST_PORT, PORTS_EACH = 10_000, 4000
+READY_IN_A_ROW = 20
 
 
 @contextmanager
@@ -71,10 +72,22 @@ class Process:
         self.client = httpx.Client(base_url=self.url, timeout=60)
         try:
             wait_until_ready(self.client)
+            if "--workers" in options:
+                self._wait_for_all(int(options[options.index("--workers") + 1]))
         except BaseException:
             print(self.log.read_text()[-4000:])
             self.kill()
             raise
+
+    def _wait_for_all(self, workers: int) -> None:
+        """Each of several workers answers 503 until it is ready itself, and a connection reaches any of them."""
+        deadline = time.monotonic() + 30
+        while self.log.read_text().count("Application startup complete") < workers and time.monotonic() < deadline:
+            time.sleep(0.05)
+        in_a_row = 0
+        while in_a_row < READY_IN_A_ROW and time.monotonic() < deadline:
+            with httpx.Client(base_url=self.url, timeout=60) as client:
+                in_a_row = in_a_row + 1 if client.get("/readyz").status_code == 200 else 0
 
     def kill(self) -> None:
         """SIGKILL to it and its workers: nothing gets to tidy up; none is left of one that was killed before."""

@@ -17,19 +17,25 @@ class Lines(Generic[T]):
     def __init__(self, call: Call[T], answer: httpx.Response) -> None:
         self._read = call.read
         self._answer = answer
-        self._held = b""
+        self._held = bytearray()
 
     def feed(self, chunk: bytes) -> Iterator[T]:
         """What the lines say that end in this chunk; raises ServiceError for what is none of the service's."""
         # By line ends alone: `splitlines` and httpx divide at others, too, which JSON may have within texts.
-        *lines, self._held = (self._held + chunk).split(b"\n")
+        *ends, rest = chunk.split(b"\n")
+        lines = []
+        for end in ends:
+            lines.append(bytes(self._held + end))
+            self._held.clear()
+        # What is held is not looked at again: one group may be a line of many megabytes.
+        self._held += rest
         for line in lines:
             yield self._told(line)
 
     def finish(self) -> Iterator[T]:
         """What the last line says, where it has no end."""
         if self._held:
-            yield self._told(self._held)
+            yield self._told(bytes(self._held))
 
     def broken_off(self, error: httpx.HTTPError) -> ServiceError:
         """The error for a reply that does not go on."""

@@ -9,6 +9,7 @@ import pytest
 
 import service.index.collection
 import service.index.flat
+import service.index.scans
 import service.index.snapshot
 import service.matching
 import service.store.reader
@@ -27,7 +28,8 @@ SIZES: list[tuple[Any, str, float]] = [
     (service.index.flat, "ORDER_FROM", 8),
     (service.index.collection, "REBUILD_FROM", 40),
     (service.index.snapshot, "MOST_AT_ONCE", 100),
-    (service.index.snapshot, "COUNTING_FROM", 12),
+    (service.index.scans, "COUNTING_FROM", 12),
+    (service.index.scans, "LEAST_BYTES", 64),
     (service.matching, "KEPT_FILTERS", 4),
     (service.matching, "KEPT_SEQUENCES", 300),
     (service.matching, "FEW", 0.15),

@@ -112,7 +112,7 @@ class Worker:
 
     def open(self) -> None:
         """As a process does when it starts."""
-        self._opened = self._stack.enter_context(opened(self._database, Hashers(self._database.parent)))
+        self._opened = self._stack.enter_context(opened(self._database, Hashers(self._database.parent), threads=2))
         self._opened.load()
 
     def close(self) -> None:
@@ -275,7 +275,7 @@ class Service(RuleBasedStateMachine):
     @rule(worker=WORKERS)
     def describe(self, worker: int) -> None:
         assert self._workers[worker].collections.all() == [
-            Description(name, oracle.bits, None, len(oracle.items), oracle.index, "none")
+            Description(name, oracle.bits, None, len(oracle.items), oracle.index, "none", False)
             for name, oracle in sorted(self._oracles.items())
         ]
 
@@ -337,7 +337,7 @@ class Service(RuleBasedStateMachine):
 
     def _create(self, worker: int, name: str, bits: int, index: IndexSettings) -> None:
         created = self._workers[worker].collections.create(name, NewCollection(bits=bits, index=index))
-        assert created == (Description(name, bits, None, 0, index, "none"), True)
+        assert created == (Description(name, bits, None, 0, index, "none", False), True)
         self._oracles[name] = Oracle(bits, index)
 
     def _upsert(self, worker: int, name: str, held: dict[str, Held]) -> None:

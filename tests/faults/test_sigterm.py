@@ -210,7 +210,7 @@ class Load:
             in_flight = sent < self._signalled < came
             self._count(kind, "answered" if not in_flight else "answered that was in flight")
         else:
-            assert came >= self._signalled
+            assert came >= self._signalled, f"{reply.status} before the signal: {reply.content!r}"
             # What was long under way is not refused.
             assert sent > self._signalled - LATE_SECONDS
             assert_refused(reply)

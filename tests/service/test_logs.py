@@ -59,6 +59,8 @@ def _send(serving: Process) -> None:
         assert client.post(f"{path}/index", content=lines, headers=ndjson).status_code == 422
         search = {"query": {"text": f"sort {SECRET}"}, "filter": {"password": SECRET}}
         assert len(client.post(f"{path}/search", json=search).json()["results"]) == 1
+        pages = client.get(f"{path}/items", params={"filter": json.dumps({"password": SECRET})})
+        assert len(pages.json()["items"]) == 1
         image = base64.b64encode(png.getvalue() + SECRET.encode()).decode()
         assert client.post("/v1/encode", json={"hasher": "digits", "inputs": [{"image": image}]}).is_success
         for headers in ({"Authorization": f"Bearer {WRONG}"}, {"Authorization": f"Basic {WRONG}"}):
@@ -68,6 +70,7 @@ def _send(serving: Process) -> None:
 
 def test_nothing_that_was_sent_is_logged(logged: str) -> None:
     assert "/v1/collections/notes/search" in logged
+    assert "/v1/collections/notes/items" in logged
     for secret in (SECRET, KEY, WRONG, base64.b64encode(SECRET.encode()).decode()[:20], line(Role.ADMIN, KEY)[6:]):
         assert secret not in logged
 
@@ -92,3 +95,7 @@ def test_json_is_one_object_a_line_with_time_level_logger_message_and_request(lo
     (error,) = [each for each in records if each["level"] == "error" and each["logger"] == "service.http.problems"]
     assert error["request_id"] == REQUEST
     assert "Damaged hasher" in error["message"]
+
+
+def test_nothing_is_said_to_be_missing_that_is_not(logged: str) -> None:
+    assert "Could not load" not in logged and "ModuleNotFoundError" not in logged

@@ -56,3 +56,13 @@ def test_chunks_may_end_anywhere(length: int) -> None:
     content = BODY.encode()
     found = [each for start in range(0, len(content), length) for each in lines.feed(content[start : start + length])]
     assert [*found, *lines.finish()] == GROUPS
+
+
+@pytest.mark.timeout(60)
+def test_a_long_line_takes_no_more_time_for_each_of_its_chunks() -> None:
+    # Whoever looks at all of it again with each chunk looks at a terabyte.
+    long = Group(1, [Duplicate("x" * 2**24, None, 0)])
+    content = json.dumps(asdict(long)).encode() + b"\n"
+    lines = Lines(duplicates("c", 3, None), httpx.Response(200, request=httpx.Request("POST", "http://a")))
+    found = [each for start in range(0, len(content), 128) for each in lines.feed(content[start : start + 128])]
+    assert found == [long] and not list(lines.finish())

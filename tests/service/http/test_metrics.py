@@ -1,5 +1,6 @@
 """Metrics: what is counted is what was sent, by one process and by several together."""
 
+import gzip
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -105,6 +106,20 @@ def test_stages_are_timed_each_once_a_search_and_a_write(client: httpx.Client) -
         name = "hammingway_stage_seconds_count"
         assert _value(after, name, stage=stage) - _value(before, name, stage=stage) == count, stage
         assert _value(after, "hammingway_stage_seconds_sum", stage=stage) > 0
+
+
+def test_lines_without_items_make_no_transaction(client: httpx.Client) -> None:
+    before = _read(client)
+    reply = client.post(
+        "/v1/collections/own/index",
+        content=gzip.compress(b"\n" * 5000),
+        headers={"Content-Type": "application/x-ndjson", "Content-Encoding": "gzip"},
+    )
+    assert reply.json() == {"indexed": 0, "rejected": []}
+    after = _read(client)
+    for stage in ("encode", "store"):
+        name = "hammingway_stage_seconds_count"
+        assert _value(after, name, stage=stage) == _value(before, name, stage=stage)
 
 
 def test_items_and_recall_of_each_collection_are_those_of_its_stats(client: httpx.Client) -> None:
