@@ -1,12 +1,13 @@
 """Collections: named sets of items, coded by one hasher version, or bringing their own codes of one length."""
 
+import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
-from models.errors import HammingwayError, InvalidInputError
+from models.errors import InvalidInputError
 from service import carrying, kept_features, rescoring
 from service.coding import Coded, encode
 from service.comparing import Comparison, compare
@@ -28,6 +29,7 @@ from service.store.writer import Writer
 from service.upserts import Upserts
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 ATTEMPTS = 20
 LONGEST_CODE_BITS = 4096
 MOST_LISTS = 65_536
@@ -133,7 +135,6 @@ class Collections:
     def upsert(self, name: str, items: Sequence[Item]) -> None:
         """Index all items or none, on disk when this returns; raises FaultsError that names the bad ones."""
         self._upserts.all(partial(self._row, name), items)
-        self._follow()
 
     def upsert_usable(self, name: str, items: Sequence[Item]) -> dict[int, Fault]:
         """Index the items that can be used, on disk when this returns; says what is wrong with the others, by place.
@@ -191,9 +192,7 @@ class Collections:
 
     def delete_items(self, name: str, ids: Sequence[str]) -> int:
         """Delete items by id; returns how many were there."""
-        gone = self._steadily(name, lambda row: self._writer.delete(row.number, ids))
-        self._follow()
-        return gone
+        return self._steadily(name, lambda row: self._writer.delete(row.number, ids))
 
     def delete_matching(self, name: str, condition: Condition) -> int:
         """Delete the items that a filter lets through, all in one write; returns how many there were."""
@@ -219,15 +218,6 @@ class Collections:
                     raise
         raise StoreBusyError("expected the collection to rest for a moment, it is re-coded faster than it is searched")
 
-    def _follow(self) -> None:
-        """Bring the index up to a few writes at once, so that the next search, which would have to, is none the slower.
-
-        An import's many are left to it.
-        """
-        # What was written is on disk, whatever happens here; the next search would meet it again.
-        with suppress(HammingwayError):
-            self._follower.catch_up()
-
     def _search(self, row: CollectionRow, now: Snapshot, queries: Sequence[Query], wanted: Wanted) -> Answer:
         carrying.require(row, wanted.carried)
         with self._stages("encode"):
@@ -236,6 +226,14 @@ class Collections:
         itself = [str(query.document) if query.kind == "id" else None for query in queries]
         source = Source(row, now, partial(self._follower.snapshot, row), self._reader, self._matching, self._stages)
         return Answer(row.settings.bits, row.settings.hasher, rank(source, coded, wanted, itself) if coded else [])
+
+    def follow(self) -> None:
+        """Bring the index up to what was written, so that the next search, which would do it, need not; never fails."""
+        try:
+            self._follower.catch_up()
+        except Exception:
+            # The next search meets it again, and can tell somebody.
+            log.exception("the index could not follow a write")
 
     def state(self, name: str) -> tuple[Description, IndexState]:
         """A collection, and its index in this process's memory."""

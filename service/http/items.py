@@ -1,5 +1,7 @@
 """Items into a collection and out of it."""
 
+from collections.abc import Callable
+
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
@@ -12,7 +14,7 @@ from service.http.imports import import_lines
 from service.http.item_parts import CODE_AND_PAYLOAD, With, told
 from service.http.reply import reply
 from service.http.schemas.items import DeleteReply, DeleteRequest, IndexReply, IndexRequest, ItemReply
-from service.http.state import ServiceState
+from service.http.state import ServiceState, State
 
 router = APIRouter(prefix="/v1/collections/{collection}", tags=["items"])
 BODY = takes(IndexRequest)
@@ -41,7 +43,7 @@ async def index(collection: str, request: Request, state: ServiceState) -> Respo
         state.collections.upsert(collection, [item.item() for item in wanted])
         return reply({"indexed": len(wanted)})
 
-    return await state.writers.run(work)
+    return await _written(state, work)
 
 
 @router.get("/items/{item_id:path}", dependencies=READ, response_model=ItemReply, summary="Get an item")
@@ -64,7 +66,7 @@ async def delete(collection: str, item_id: str, state: ServiceState) -> Response
             raise UnknownItemError(f"expected the id of an item of {collection!r}, got {item_id[:80]!r}")
         return reply({"deleted": 1})
 
-    return await state.writers.run(work)
+    return await _written(state, work)
 
 
 @router.post(
@@ -85,4 +87,11 @@ async def delete_many(collection: str, request: Request, state: ServiceState) ->
             return reply({"deleted": state.collections.delete_matching(collection, condition)})
         return reply({"deleted": state.collections.delete_items(collection, wanted.ids or [])})
 
-    return await state.writers.run(work)
+    return await _written(state, work)
+
+
+async def _written(state: State, work: Callable[[], Response]) -> Response:
+    reply = await state.writers.run(work)
+    # While the reply is on its way, and not before the next search, whose time it would take.
+    state.readers.submit(state.collections.follow)
+    return reply
