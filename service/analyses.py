@@ -14,7 +14,7 @@ from service.index.flat import latest
 from service.index.follower import Follower
 from service.index.health import Health, health
 from service.index.snapshot import Snapshot
-from service.store.errors import UnknownCollectionError
+from service.store.errors import unknown_collection
 from service.store.reader import Reader
 from service.store.schema import CollectionRow, KeepFeatures
 
@@ -60,7 +60,7 @@ class Analyses:
     def _look(self, name: str) -> tuple[CollectionRow, Snapshot]:
         looked = self._follower.look(name)
         if looked is None:
-            raise UnknownCollectionError(f"expected the name of a collection that is there, got {name[:80]!r}")
+            raise unknown_collection(name)
         return looked
 
     def _errors(

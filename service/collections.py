@@ -22,7 +22,7 @@ from service.matching import Matching
 from service.ranking import Source, rank
 from service.stages import Stages, untimed
 from service.store import pages
-from service.store.errors import StoreBusyError, UnknownCollectionError
+from service.store.errors import StoreBusyError, UnknownCollectionError, unknown_collection
 from service.store.reader import Reader
 from service.store.schema import CollectionRow, CollectionSettings, IndexSettings, KeepFeatures, StoredItem
 from service.store.writer import Writer
@@ -286,7 +286,7 @@ class Collections:
 
     def _known(self, name: str, found: T | None) -> T:
         if found is None:
-            raise UnknownCollectionError(f"expected the name of a collection that is there, got {name[:80]!r}")
+            raise unknown_collection(name)
         return found
 
     def _describe(self, row: CollectionRow) -> Description:

@@ -13,7 +13,7 @@ from models.errors import InvalidInputError
 from service.index.duplicates.groups import Groups, find
 from service.index.follower import Follower
 from service.index.memory import give_back
-from service.store.errors import StoreBusyError, UnknownCollectionError
+from service.store.errors import StoreBusyError, unknown_collection
 from service.store.reader import Reader
 from service.store.schema import CollectionRow
 
@@ -80,7 +80,7 @@ class Duplicates:
         """
         looked = self._follower.look(name)
         if looked is None:
-            raise UnknownCollectionError(f"expected the name of a collection that is there, got {name[:80]!r}")
+            raise unknown_collection(name)
         row, _ = looked
         if max_distance > row.settings.bits // 2:
             raise InvalidInputError(

@@ -16,7 +16,7 @@ from service.coding import encode
 from service.errors import ConflictError, UnknownRecodingError
 from service.hashers import Hashers
 from service.items import Item
-from service.store.errors import UnknownCollectionError
+from service.store.errors import unknown_collection
 from service.store.jobs import ItemError, Job
 from service.store.reader import Reader
 from service.store.recoding_reader import Pair, RecodingReader
@@ -109,7 +109,7 @@ class Recodings:
     def _row(self, name: str) -> CollectionRow:
         row = self._names.collection(name)
         if row is None:
-            raise UnknownCollectionError(f"expected the name of a collection that is there, got {name[:80]!r}")
+            raise unknown_collection(name)
         return row
 
     def _require_kept(self, row: CollectionRow, new: Hasher) -> None:

@@ -9,8 +9,9 @@ from typing import get_args
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from service.http.noted import Noted
 from service.stages import Stage, Timed
 
 # Set before worker processes start, by `service.server`: a folder of files that all of them count in.
@@ -86,21 +87,15 @@ class Measure:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        status = 500
+        noted = Noted(send)
         started = perf_counter()
 
-        async def send_noted(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
         try:
-            await self._app(scope, receive, send_noted)
+            await self._app(scope, receive, noted)
         finally:
             route = getattr(scope.get("route"), "path_format", NO_ROUTE)
             method = scope["method"] if scope["method"] in METHODS else "other"
-            self._metrics.count(method, route, status, perf_counter() - started)
+            self._metrics.count(method, route, noted.status, perf_counter() - started)
 
 
 def gauge(name: str, documentation: str, labels: Iterable[str], values: Iterable[tuple[list[str], float]]) -> Metric:

@@ -1,8 +1,9 @@
 """A span for each request, by OpenTelemetry's conventions for HTTP; never what was sent, nor who sent it."""
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.http.measuring import METHODS
+from service.http.noted import Noted
 from service.traces import Traces, failed
 
 # Asked every few seconds by what looks after the service.
@@ -24,25 +25,18 @@ class Trace:
             return
         method = scope["method"] if scope["method"] in METHODS else "_OTHER"
         headers = {name.decode(): value.decode("latin-1") for name, value in scope["headers"] if name in CONTEXT}
-        status = 500
+        noted = Noted(send)
         with self._traces.request(method, headers, _told(scope, method)) as span:
-
-            async def send_noted(message: Message) -> None:
-                nonlocal status
-                if message["type"] == "http.response.start":
-                    status = message["status"]
-                await send(message)
-
             try:
-                await self._app(scope, receive, send_noted)
+                await self._app(scope, receive, noted)
             finally:
                 route = getattr(scope.get("route"), "path_format", None)
                 if route is not None:
                     span.update_name(f"{method} {route}")
                     span.set_attribute("http.route", route)
-                span.set_attribute("http.response.status_code", status)
-                if status >= 500:
-                    failed(span, str(status))
+                span.set_attribute("http.response.status_code", noted.status)
+                if noted.status >= 500:
+                    failed(span, str(noted.status))
 
 
 def _told(scope: Scope, method: str) -> dict[str, object]:

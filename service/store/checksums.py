@@ -34,19 +34,14 @@ def item_checksums(
     return list(map(crc32, map(_given, payloads), by_id))
 
 
-def features_checksum(sequence: int, features: bytes) -> int:
-    """Of the row with an item's features."""
-    return crc32(features, sequence % PRIME)
+def kept_checksum(sequence: int, kept: bytes) -> int:
+    """Of the row with an item's features, or with its document."""
+    return crc32(kept, sequence % PRIME)
 
 
 def collection_checksum(number: int, name: str, settings: CollectionSettings) -> int:
     """Of a collection's row."""
     return crc32(f"{number} {name} {settings}".encode())
-
-
-def document_checksum(sequence: int, document: bytes) -> int:
-    """Of the row with an item's document."""
-    return crc32(document, sequence % PRIME)
 
 
 def recoding_checksum(recoding: Recoding) -> int:

@@ -21,6 +21,11 @@ class UnknownCollectionError(HammingwayError):
     where = "collection"
 
 
+def unknown_collection(name: str) -> UnknownCollectionError:
+    """The error for a name that no collection has."""
+    return UnknownCollectionError(f"expected the name of a collection that is there, got {name[:80]!r}")
+
+
 class UnusableStoreError(HammingwayError):
     """A database that cannot be opened, or is not one."""
 

@@ -1,10 +1,8 @@
 """Reads: collections, items, and what changed since a follower last looked. Readers never wait for a writer."""
 
-import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from sqlite3 import Connection
 from typing import Any, NamedTuple
 
@@ -13,11 +11,12 @@ from numpy.typing import NDArray
 
 from service.filters import Condition
 from service.store import lookups
-from service.store.connection import FEW_KILOBYTES, connect, transaction
-from service.store.errors import SQLITE_ERRORS, DamagedStoreError, translate, translated
+from service.store.connection import transaction
+from service.store.errors import DamagedStoreError
 from service.store.filtering import compile_filter
 from service.store.lookups import listed
 from service.store.pages import Asked, Page, read_page
+from service.store.reading import Reading
 from service.store.rows import (
     COLLECTION_COLUMNS,
     HIDDEN,
@@ -70,19 +69,8 @@ class Changes:
     position: Position
 
 
-class Reader:
-    """One connection, used by one thread at a time; the database has to be there."""
-
-    def __init__(self, path: Path, cache_kilobytes: int = FEW_KILOBYTES) -> None:
-        self._path = path
-        self._lock = threading.Lock()
-        with translated(path):
-            self._connection = connect(path, cache_kilobytes)
-
-    def close(self) -> None:
-        """Close the connection, once a read under way is done."""
-        with self._lock:
-            self._connection.close()
+class Reader(Reading):
+    """Reads of collections and items."""
 
     def collection(self, name: str) -> CollectionRow | None:
         """The collection of that name, or None."""
@@ -185,16 +173,6 @@ class Reader:
             )
             return {sequence: bool(through) for sequence, through in rows}
 
-    def version(self) -> int:
-        """A number that changes whenever another connection, of any process, commits; takes about 2 microseconds."""
-        # Asked at every search: the context manager of the others would take longer than SQLite.
-        with self._lock:
-            try:
-                version: int = self._connection.execute("PRAGMA data_version").fetchone()[0]
-            except SQLITE_ERRORS as error:
-                raise translate(error, self._path) from error
-        return version
-
     @contextmanager
     def changes(self, since: Position) -> Iterator[Changes]:
         """What came since a position; items are verified as they are read."""
@@ -210,11 +188,6 @@ class Reader:
                 iter(()) if anew else _removed(connection, since.removal),
                 Position(max(newest or 0, after), max(last or 0, since.removal)),
             )
-
-    @contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        with self._lock, translated(self._path):
-            yield self._connection
 
 
 def _item(connection: Connection, collection: int, item_id: str) -> tuple[int, StoredItem] | None:

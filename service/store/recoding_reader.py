@@ -1,16 +1,12 @@
 """Reads of what is being re-coded, and of jobs, with a connection of their own."""
 
-import threading
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
-from sqlite3 import Connection
 
 from service.store import jobs, recodings
-from service.store.connection import connect, transaction
-from service.store.errors import translated
+from service.store.connection import transaction
 from service.store.jobs import Job
+from service.store.reading import Reading
 from service.store.schema import CollectionRow, Recoding, StoredItem
 from service.store.statements import require_collection
 from service.store.whole_items import whole_items
@@ -33,25 +29,8 @@ class Batch:
     position: int
 
 
-class RecodingReader:
-    """Used by one thread at a time; the database has to be there."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._lock = threading.Lock()
-        with translated(path):
-            self._connection = connect(path)
-
-    def close(self) -> None:
-        """Close the connection, once a read under way is done."""
-        with self._lock:
-            self._connection.close()
-
-    def version(self) -> int:
-        """A number that changes whenever another connection, of any process, commits."""
-        with self._reading() as connection:
-            version: int = connection.execute("PRAGMA data_version").fetchone()[0]
-        return version
+class RecodingReader(Reading):
+    """Reads of re-codings and jobs."""
 
     def pair(self, collection: int) -> Pair | None:
         """The re-coding that a collection, old or new, is part of, or None."""
@@ -93,8 +72,3 @@ class RecodingReader:
         """A job, or None."""
         with self._reading() as connection:
             return jobs.find(connection, number)
-
-    @contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        with self._lock, translated(self._path):
-            yield self._connection

@@ -5,10 +5,9 @@ from typing import Any
 
 from service.store.checksums import (
     collection_checksum,
-    document_checksum,
-    features_checksum,
     item_checksum,
     item_checksums,
+    kept_checksum,
     require,
 )
 from service.store.errors import DamagedStoreError
@@ -60,17 +59,17 @@ def _damaged(row: Sequence[Any]) -> DamagedStoreError:
 
 def verified_features(row: Sequence[Any]) -> tuple[int, bytes]:
     """Sequence number and features; raises DamagedStoreError."""
-    sequence, features, checksum = row
-    if not isinstance(features, bytes):
-        raise DamagedStoreError(f"expected features of item {sequence} as they were written, the database is damaged")
-    require(features_checksum(sequence, features) == checksum, f"the features of item {sequence}")
-    return sequence, features
+    return _verified_kept(row, "the features of item", "features of item {} as they were written")
 
 
 def verified_document(row: Sequence[Any]) -> tuple[int, bytes]:
     """Sequence number and document; raises DamagedStoreError."""
-    sequence, document, checksum = row
-    if not isinstance(document, bytes):
-        raise DamagedStoreError(f"expected the document of item {sequence} as it was written, the database is damaged")
-    require(document_checksum(sequence, document) == checksum, f"the document of item {sequence}")
-    return sequence, document
+    return _verified_kept(row, "the document of item", "the document of item {} as it was written")
+
+
+def _verified_kept(row: Sequence[Any], what: str, expected: str) -> tuple[int, bytes]:
+    sequence, kept, checksum = row
+    if not isinstance(kept, bytes):
+        raise DamagedStoreError(f"expected {expected.format(sequence)}, the database is damaged")
+    require(kept_checksum(sequence, kept) == checksum, f"{what} {sequence}")
+    return sequence, kept

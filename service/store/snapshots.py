@@ -21,8 +21,8 @@ from service.store.errors import (
     DamagedStoreError,
     StorageError,
     StorageFullError,
-    UnknownCollectionError,
     translated,
+    unknown_collection,
 )
 from service.store.rows import COLLECTION_COLUMNS, collection_row
 from service.store.schema import FORMAT, CollectionRow, StoredItem
@@ -123,7 +123,7 @@ def _writable(folder: Path) -> Iterator[None]:
 
 def _require_name(collection: str) -> None:
     if not NAME.fullmatch(collection):
-        raise UnknownCollectionError(f"expected the name of a collection that is there, got {collection[:80]!r}")
+        raise unknown_collection(collection)
 
 
 def _copy(source: Connection, row: CollectionRow, made: Path, name: str) -> int:
@@ -156,7 +156,7 @@ def _items(source: Connection, row: CollectionRow) -> Iterator[list[StoredItem]]
 def _by_name(source: Connection, name: str) -> CollectionRow:
     found = source.execute(f"SELECT {COLLECTION_COLUMNS} FROM collections WHERE name = ?", (name,)).fetchone()  # nosec B608  # constants of ours; values are parameters
     if found is None:
-        raise UnknownCollectionError(f"expected the name of a collection that is there, got {name[:80]!r}")
+        raise unknown_collection(name)
     return collection_row(found)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sqlite3 import Connection
 
 from service.store import recodings
-from service.store.checksums import collection_checksum, document_checksum, features_checksum, item_checksums
+from service.store.checksums import collection_checksum, item_checksums, kept_checksum
 from service.store.errors import UnknownCollectionError
 from service.store.rows import COLLECTION_COLUMNS, collection_row
 from service.store.schema import CollectionRow, CollectionSettings, StoredItem
@@ -81,18 +81,15 @@ def insert(connection: Connection, collection: int, items: Sequence[StoredItem])
         "INSERT INTO items (sequence, collection, id, code, payload, checksum) VALUES (?, ?, ?, ?, ?, ?)",
         zip(sequences, collections, ids, codes, payloads, checksums, strict=True),
     )
-    features = [
-        (sequence, item.features, features_checksum(sequence, item.features))
-        for sequence, item in enumerate(items, first)
-        if item.features is not None
-    ]
-    connection.executemany("INSERT INTO features (sequence, features, checksum) VALUES (?, ?, ?)", features)
-    documents = [
-        (sequence, item.document, document_checksum(sequence, item.document))
-        for sequence, item in enumerate(items, first)
-        if item.document is not None
-    ]
-    connection.executemany("INSERT INTO documents (sequence, document, checksum) VALUES (?, ?, ?)", documents)
+    _insert_kept(connection, "features", first, [item.features for item in items])
+    _insert_kept(connection, "documents", first, [item.document for item in items])
+
+
+def _insert_kept(connection: Connection, table: str, first: int, kept: Sequence[bytes | None]) -> None:
+    connection.executemany(
+        f"INSERT INTO {table} VALUES (?, ?, ?)",  # nosec B608  # constants of ours; values are parameters
+        [(row, each, kept_checksum(row, each)) for row, each in enumerate(kept, first) if each is not None],
+    )
 
 
 def upsert(connection: Connection, collection: int, items: Sequence[StoredItem]) -> None:
