@@ -1,13 +1,19 @@
 """The cores that scans may use: a scan that finds others idle has them take a part of it."""
 
 import threading
-from collections.abc import Callable
-from functools import partial
-from queue import SimpleQueue
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from itertools import count
+from queue import Empty, SimpleQueue
+from time import perf_counter
+from typing import Any, Generic, TypeVar
+
+from service.index.busy import idle_cores
 
 T = TypeVar("T")
-Answer = tuple[Any, BaseException | None]
+# A part's number, and what was made of it or what went wrong.
+Answer = tuple[int, T | BaseException]
+# With one a thread, whoever is ready first would wait for the others.
+PARTS_A_THREAD = 4
 
 
 class Cores:
@@ -21,26 +27,21 @@ class Cores:
         self._count = count
         self._lock = threading.Lock()
         self._idle = count
-        self._calls: SimpleQueue[tuple[Callable[[], Any], SimpleQueue[Answer]] | None] = SimpleQueue()
+        self._calls: SimpleQueue[_Shared[Any] | None] = SimpleQueue()
         self._helpers = 0
 
     def share(self, size: int, most: int, work: Callable[[slice], T]) -> list[T]:
-        """What `work` makes of [0, size), in at most `most` parts that follow each other; raises what it raises."""
-        parts = self._take(most)
+        """What `work` makes of [0, size), in at most `most` parts that follow each other; raises what it raises.
+
+        What `work` reads must not change afterwards: another thread may still read it.
+        """
+        threads = self._take(most)
         try:
+            parts = min(most, PARTS_A_THREAD * threads) if threads > 1 else 1
             bounds = [slice(size * part // parts, size * (part + 1) // parts) for part in range(parts)]
-            others = [self._begin(work, bound) for bound in bounds[1:]]
-            try:
-                own = work(bounds[0])
-            finally:
-                # Awaited whatever happens: they read what belongs to the caller.
-                answers = [other.get() for other in others]
+            return _Shared(bounds, work).done(self._calls, threads - 1)
         finally:
-            self._give(parts)
-        for _, error in answers:
-            if error is not None:
-                raise error
-        return [own, *(answer for answer, _ in answers)]
+            self._give(threads)
 
     def close(self) -> None:
         """Have the threads end when they are done."""
@@ -48,32 +49,74 @@ class Cores:
             self._calls.put(None)
 
     def _take(self, most: int) -> int:
+        # Asked only where it matters: it takes 10 microseconds.
+        free = 1 + idle_cores() if min(most, self._idle) > 1 else 1
         with self._lock:
-            parts = max(1, min(most, self._idle))
-            self._idle -= parts
-            while parts > 1 and self._helpers < self._count - 1:
+            threads = max(1, min(most, self._idle, free))
+            self._idle -= threads
+            while threads > 1 and self._helpers < self._count - 1:
                 threading.Thread(target=self._help, name=f"scan {self._helpers}", daemon=True).start()
                 self._helpers += 1
-        return parts
+        return threads
 
-    def _give(self, parts: int) -> None:
+    def _give(self, threads: int) -> None:
         with self._lock:
-            self._idle += parts
-
-    def _begin(self, work: Callable[[slice], Any], bound: slice) -> "SimpleQueue[Answer]":
-        answer: SimpleQueue[Answer] = SimpleQueue()
-        self._calls.put((partial(work, bound), answer))
-        return answer
+            self._idle += threads
 
     def _help(self) -> None:
-        while (call := self._calls.get()) is not None:
-            work, answer = call
-            try:
-                answer.put((work(), None))
-            except BaseException as error:
-                answer.put((None, error))
+        while (shared := self._calls.get()) is not None:
+            shared.help()
             # Not kept until the next one: it may hold much.
-            del call, work, answer
+            del shared
+
+
+class _Shared(Generic[T]):
+    """Parts that threads take one after the other, until none is left.
+
+    A thread that comes late finds less to do, or nothing. One that has begun a part and is then kept from its core, as
+    on a busy machine most are, is waited for as long as a part takes, and no longer: its part is done once more.
+    """
+
+    def __init__(self, bounds: Sequence[slice], work: Callable[[slice], T]) -> None:
+        self._bounds = bounds
+        self._work = work
+        # Its next number is drawn by one thread at a time, as are all calls into C.
+        self._next = count()
+        self._answers: SimpleQueue[Answer[T]] = SimpleQueue()
+
+    def done(self, calls: "SimpleQueue[_Shared[Any] | None]", helpers: int) -> list[T]:
+        """All of them, by this thread and by those that listen to `calls`; raises what a part raises."""
+        for _ in range(helpers):
+            calls.put(self)
+        began = perf_counter()
+        own = self.help()
+        patience = (perf_counter() - began) / max(1, own)
+        answers: dict[int, T] = {}
+        while len(answers) < len(self._bounds):
+            try:
+                part, answer = self._answers.get(timeout=patience)
+            except Empty:
+                part = next(part for part in range(len(self._bounds)) if part not in answers)
+                answer = self._attempt(part)
+            if isinstance(answer, BaseException):
+                raise answer
+            answers[part] = answer
+        return [answers[part] for part in range(len(self._bounds))]
+
+    def help(self) -> int:
+        """Do parts until none is left; returns how many were done here."""
+        for done in count():
+            part = next(self._next)
+            if part >= len(self._bounds):
+                return done
+            self._answers.put((part, self._attempt(part)))
+        raise AssertionError("counting does not end")
+
+    def _attempt(self, part: int) -> T | BaseException:
+        try:
+            return self._work(self._bounds[part])
+        except BaseException as error:
+            return error
 
 
 ONE_CORE = Cores()

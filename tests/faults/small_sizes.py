@@ -30,6 +30,7 @@ SIZES: list[tuple[Any, str, float]] = [
     (service.index.snapshot, "MOST_AT_ONCE", 100),
     (service.index.scans, "COUNTING_FROM", 12),
     (service.index.scans, "LEAST_BYTES", 64),
+    (service.index.scans, "PART_BYTES", 32),
     (service.matching, "KEPT_FILTERS", 4),
     (service.matching, "KEPT_SEQUENCES", 300),
     (service.matching, "FEW", 0.15),
