@@ -2,7 +2,8 @@
 
 from typing import Any
 
-BODY = b'{"results":[' + b",".join([b'{"id":"item-100000","distance":10,"similarity":0.921875,"payload":{}}'] * 10) + b"]}"
+MATCH = b'{"id":"item-100000","distance":10,"similarity":0.921875,"payload":{}}'
+BODY = b'{"results":[%s]}' % b",".join([MATCH] * 10)
 HEAD = {
     "type": "http.response.start",
     "status": 200,

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from models.errors import HammingwayError
 from scripts.benchmark.client import Client, HttpError, request
@@ -23,18 +24,16 @@ class ServiceFailedError(HammingwayError):
     title = "Service failed"
 
 
-class Service:
-    """`python -m service` over a data folder, ready; stopped when the block ends."""
+class Server:
+    """A module of Python that serves HTTP, ready; stopped when the block ends."""
 
-    def __init__(self, data: Path, *options: str) -> None:
+    def __init__(self, log: Path, module: str, *options: str) -> None:
         self.port = _free_port()
-        data.mkdir(parents=True, exist_ok=True)
-        self._log = data.with_suffix(".log")
-        command = [sys.executable, "-m", "service", "--data", str(data), "--hashers", str(data / "hashers")]
-        options = ("--port", str(self.port), "--log-level", "warning", *options)
-        with self._log.open("ab") as log:
+        self._log = log
+        command = [sys.executable, "-m", module, "--port", str(self.port), "--log-level", "warning", *options]
+        with log.open("ab") as file:
             began = time.perf_counter()
-            self._process = subprocess.Popen([*command, *options], stdout=log, stderr=log, start_new_session=True)  # nosec B603  # a list of ours, no shell
+            self._process = subprocess.Popen(command, stdout=file, stderr=file, start_new_session=True)  # nosec B603  # a list of ours, no shell
         try:
             self._wait_until_ready(began + START_SECONDS)
         except BaseException:
@@ -42,7 +41,7 @@ class Service:
             raise
         self.seconds_to_ready = time.perf_counter() - began
 
-    def __enter__(self) -> "Service":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -83,6 +82,22 @@ class Service:
         raise ServiceFailedError(
             f"expected the service to get ready within {START_SECONDS} s, its log ends with: {log}"
         )
+
+
+class Service(Server):
+    """`python -m service` over a data folder."""
+
+    def __init__(self, data: Path, *options: str) -> None:
+        data.mkdir(parents=True, exist_ok=True)
+        folders = ("--data", str(data), "--hashers", str(data / "hashers"))
+        super().__init__(data.with_suffix(".log"), "service", *folders, *options)
+
+
+class Bare(Server):
+    """The smallest application, by the same server."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder / "bare.log", "uvicorn", "scripts.benchmark.bare:application", "--no-access-log")
 
 
 def _free_port() -> int:

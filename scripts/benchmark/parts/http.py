@@ -16,7 +16,7 @@ from scripts.benchmark.load import Load, load
 from scripts.benchmark.machine import cores
 from scripts.benchmark.parts.search import COLLECTION, WARM_UP
 from scripts.benchmark.plan import CLIENT_PROCESSES, CLIENTS, K, Plan
-from scripts.benchmark.process import Service
+from scripts.benchmark.process import Bare, Service
 
 PART = "http"
 MOST_ADDED_MS = 0.6
@@ -33,6 +33,15 @@ def measure(data: Path, sample: Sample, plan: Plan, figures: Figures) -> None:
             if threads == cores():
                 _one_client(service, index, requests, sample, figures)
             _many_clients(service, index, requests, sample, plan, threads, figures)
+    _server_alone(data, requests, sample, plan, figures)
+
+
+def _server_alone(data: Path, requests: list[bytes], sample: Sample, plan: Plan, figures: Figures) -> None:
+    """What any service in Python can reach: uvicorn itself, with an application that does nothing."""
+    with Bare(data.parent) as server:
+        alone = load(server.process, server.port, requests, CLIENTS, CLIENT_PROCESSES, plan.seconds)
+    verify.replies(alone)
+    figures.add(PART, sample.case, f"uvicorn alone, {CLIENTS} clients, replies/s a core", alone.per_core)
 
 
 def _one_client(
