@@ -1,22 +1,35 @@
 """Search: the nearest items of a collection."""
 
-from fastapi import APIRouter, Request
+from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
+from service.http import direct
 from service.http.access import READ
 from service.http.body import read, takes
-from service.http.direct import Direct
 from service.http.multipart import MEDIA_TYPE, TAKES_SEARCH, boundary
 from service.http.schemas.search import SearchReply, SearchRequest
 from service.http.searches import Asked
 from service.http.state import ServiceState
 
-router = APIRouter(prefix="/v1/collections/{collection}", tags=["search"], route_class=Direct)
 BODY = takes(SearchRequest)
 BODY["requestBody"]["content"][MEDIA_TYPE] = TAKES_SEARCH
 
 
-@router.post("/search", dependencies=READ, response_model=SearchReply, openapi_extra=BODY, summary="Search")
+def install(app: FastAPI) -> None:
+    """Give the application this route."""
+    direct.add(
+        app,
+        "/v1/collections/{collection}/search",
+        search,
+        methods=["POST"],
+        dependencies=READ,
+        response_model=SearchReply,
+        openapi_extra=BODY,
+        summary="Search",
+        tags=["search"],
+    )
+
+
 async def search(collection: str, request: Request, state: ServiceState) -> Response:
     """In the order (distance, id), over every write that was acknowledged before the request.
 
