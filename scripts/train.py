@@ -7,8 +7,6 @@ import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
-import torch
-
 from models.errors import InvalidInputError
 from models.evaluation.baselines import baselines
 from models.evaluation.fingerprint import take_fingerprint
@@ -16,12 +14,9 @@ from models.evaluation.quality import Evaluation, Quality, evaluate
 from models.evaluation.split import split
 from models.features import MODALITIES
 from models.rows import Rows, blocks
-from models.training.checkpoint import run_key
-from models.training.config import STARTS, Config
+from models.training.config import CHECKPOINT_SECONDS, STARTS, Config
 from models.training.corruption import Corruption
-from models.training.loop import CHECKPOINT_SECONDS, pick_device
 from models.training.objectives import OBJECTIVES
-from models.training.prepare import draw_sample
 from models.versions import next_folder
 from scripts.console import print_quality, run, track
 from scripts.datasets import DATA_DIR_HELP, DATA_HELP, open_dataset
@@ -31,7 +26,6 @@ from scripts.options import seconds as seconds_option
 from scripts.outputs import check_writable
 from scripts.report.folder import check_folder
 from scripts.rows import read_rows
-from scripts.training import make_hasher, write_next
 
 HELD_OUT = 0.2
 MOST_QUERIES = 1000
@@ -41,7 +35,6 @@ REPORTED_BITS = (16, 32, 64, 128, 256)
 def main() -> None:
     """Parse the arguments, train, write, report."""
     arguments = parse()
-    torch.set_num_threads(arguments.threads)
     config = Config(
         bits=arguments.bits,
         objective=arguments.objective,
@@ -60,11 +53,20 @@ def main() -> None:
         raise InvalidInputError(f"expected {arguments.modality} items, got {data.modality} items from {data.name}")
     folder = next_folder(arguments.out, arguments.name or data.name)
     check_writable(arguments.out)
-    pick_device(config.device)
     if arguments.report is not None:
         check_writable(arguments.report.parent)
         check_folder(arguments.report)
     features = pick_features(data, arguments)
+    # With PyTorch, seconds to import: what can be refused without it is refused by now.
+    import torch
+
+    from models.training.checkpoint import run_key
+    from models.training.loop import pick_device
+    from models.training.prepare import draw_sample
+    from scripts.training import make_hasher, write_next
+
+    torch.set_num_threads(arguments.threads)
+    pick_device(config.device)
     rows, labels = read_rows(data, features)
     parts = split(rows, labels, HELD_OUT, MOST_QUERIES, config.seed)
 

@@ -8,9 +8,9 @@ from typing import Any
 from models.features import Features
 from models.folder import write_folder
 from models.hasher import DECODER, ENCODER, Hasher
-from models.training.config import Config
+from models.training.config import CHECKPOINT_SECONDS, Config
 from models.training.export import export_decoder, export_encoder
-from models.training.loop import CHECKPOINT_SECONDS, Trained, fit
+from models.training.loop import Trained, fit
 from models.training.sample import Sample
 from models.versions import next_folder
 from scripts.console import track

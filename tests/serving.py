@@ -4,6 +4,7 @@ import os
 import secrets
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -11,6 +12,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import httpx
 import uvicorn
@@ -21,6 +23,13 @@ from service.settings import Settings
 # Below those that Linux gives to connections, and to who asks for any; each process that runs tests has its own.
 FIRST_PORT, PORTS_EACH = 10_000, 4000
 READY_IN_A_ROW = 20
+# No service of the tests speaks TLS, and to read the certificates there are takes a client 30 ms.
+NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+def client_of(url: str | httpx.URL, **options: Any) -> httpx.Client:
+    """A client of a service; `options` are those of `httpx.Client`."""
+    return httpx.Client(base_url=url, verify=NO_CERTIFICATES, **options)
 
 
 @contextmanager
@@ -34,7 +43,7 @@ def running(settings: Settings, readiness: int = 200) -> Iterator[httpx.Client]:
         thread.start()
         port = listening.getsockname()[1]
         try:
-            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+            with client_of(f"http://127.0.0.1:{port}", timeout=60) as client:
                 wait_until_ready(client, readiness)
                 yield client
         finally:
@@ -69,7 +78,7 @@ class Process:
             )
         self.pid = self._process.pid
         self.url = f"http://127.0.0.1:{port}"
-        self.client = httpx.Client(base_url=self.url, timeout=60)
+        self.client = client_of(self.url, timeout=60)
         try:
             wait_until_ready(self.client)
             if "--workers" in options:
@@ -86,7 +95,7 @@ class Process:
             time.sleep(0.05)
         in_a_row = 0
         while in_a_row < READY_IN_A_ROW and time.monotonic() < deadline:
-            with httpx.Client(base_url=self.url, timeout=60) as client:
+            with client_of(self.url, timeout=60) as client:
                 in_a_row = in_a_row + 1 if client.get("/readyz").status_code == 200 else 0
 
     def kill(self) -> None:

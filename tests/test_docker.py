@@ -18,7 +18,7 @@ import yaml
 from scripts.datasets import open_dataset
 from scripts.documents import in_json
 from service.settings import PREFIX, Settings
-from tests.serving import free_port, wait_until_ready
+from tests.serving import client_of, free_port, wait_until_ready
 
 ROOT = Path(__file__).parent.parent
 # What of the image lies where in the test's own folder.
@@ -114,7 +114,7 @@ def container(image: Image) -> Iterator[httpx.Client]:
     """The service as CMD starts it."""
     with (image.root / "log").open("w") as log:
         process = image.run(_one("CMD").command(), stdout=log, stderr=log)
-        with httpx.Client(base_url=f"http://127.0.0.1:{image.environment['HAMMINGWAY_PORT']}") as client:
+        with client_of(f"http://127.0.0.1:{image.environment['HAMMINGWAY_PORT']}") as client:
             wait_until_ready(client)
             yield client
         process.terminate()

@@ -17,7 +17,7 @@ from PIL import Image
 from models.codes import hamming
 from models.hasher import Hasher
 from scripts.datasets import Dataset, open_dataset
-from tests.serving import Process
+from tests.serving import Process, client_of
 
 MODALITIES = {"digits": "digits", "pydocs": "pydocs", "vectors": "vectors.npz"}
 QUERIES = [{"id": "digit-0007"}, {"code": "0123456789abcdef"}]
@@ -108,7 +108,7 @@ class Acknowledged:
 
 
 def _write_until_cut_off(url: str, prefix: str, headers: dict[str, str], acknowledged: Acknowledged) -> None:
-    with httpx.Client(base_url=url, timeout=30) as client:
+    with client_of(url, timeout=30) as client:
         for number in range(10_000):
             items = [{"id": f"{prefix}-{number}-{part}", "code": f"{number * 3 + part:08x}"} for part in range(3)]
             body = "\n".join(map(json.dumps, items)) if headers else json.dumps({"items": items})

@@ -7,11 +7,12 @@ from typing import Any
 from models.errors import InvalidInputError
 from models.training.corruption import Corruption
 from models.training.objectives import OBJECTIVES, Objective
-from models.training.terms import TERMS
 
 # Enough for the default objective to settle, found on 1,400 to 60,000 items (docs/decisions/0003, 0007).
 MINIMUM_STEPS = 800
 MINIMUM_EPOCHS = 2
+CHECKPOINT_SECONDS = 20.0
+"""Between two saves of a run, so that one that was stopped goes on from there."""
 STARTS = ("pca-itq", "random")
 
 
@@ -53,8 +54,8 @@ class Config:
             raise InvalidInputError(f"expected an objective of {', '.join(OBJECTIVES)}, got {self.objective!r}")
         if self.epochs is not None and self.epochs < 0:
             raise InvalidInputError(f"expected epochs of 0 or more, got {self.epochs}")
-        if unknown := set(self.weights) - set(TERMS):
-            raise InvalidInputError(f"expected weights for {', '.join(TERMS)}, got {', '.join(sorted(unknown))}")
+        if self.weights:
+            self._require_terms()
         if self.start not in STARTS:
             raise InvalidInputError(f"expected a start of {', '.join(STARTS)}, got {self.start!r}")
         if self.hidden < 0 or not 0 <= self.seed < 2**63:
@@ -75,6 +76,12 @@ class Config:
         for name in ("components", "sample", "neighbours", "seeds_a_batch"):
             if getattr(self, name) < 1:
                 raise InvalidInputError(f"expected {name} of 1 or more, got {getattr(self, name)}")
+
+    def _require_terms(self) -> None:
+        from models.training.terms import TERMS  # with PyTorch, seconds to import
+
+        if unknown := set(self.weights) - set(TERMS):
+            raise InvalidInputError(f"expected weights for {', '.join(TERMS)}, got {', '.join(sorted(unknown))}")
 
     def resolved(self) -> Objective:
         """The objective with this config's own weights and corruption."""

@@ -1,11 +1,12 @@
 """Corruption of inputs for denoising (Vincent et al., "Stacked Denoising Autoencoders", JMLR 2010, section 3.3)."""
 
 from dataclasses import dataclass
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from models.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    import torch
 
 KINDS = ("masking", "gaussian", "salt-and-pepper")
 
@@ -28,8 +29,10 @@ class Corruption:
         if not 0 <= self.level <= (float("inf") if self.kind == "gaussian" else 1):
             raise InvalidInputError(f"expected a level of 0 to 1 (gaussian: 0 or more), got {self.level}")
 
-    def __call__(self, features: Tensor, generator: torch.Generator) -> Tensor:
+    def __call__(self, features: "torch.Tensor", generator: "torch.Generator") -> "torch.Tensor":
         """Corrupted copy of features (n, d)."""
+        import torch  # seconds to import, and commands refuse their arguments before
+
         if self.kind == "gaussian":
             noise = torch.randn(features.shape, generator=generator).to(features)
             return features + self.level * features.std() * noise

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from models.errors import InvalidInputError
 from models.training.checkpoint import Checkpoint
-from models.training.config import Config
+from models.training.config import CHECKPOINT_SECONDS, Config
 from models.training.history import History
 from models.training.inputs import Projection
 from models.training.network import Autoencoder, binary_code, sigmoid_code, start_at_itq
@@ -19,7 +19,6 @@ from models.training.terms import TERMS
 from models.training.terms.step import Data, Step
 
 WARM_UP_STEPS = 50
-CHECKPOINT_SECONDS = 20.0
 
 Track = Callable[[Iterable[int], Callable[[], str]], Iterable[int]]
 

@@ -11,7 +11,7 @@ import httpx
 from service.client import calls
 from service.client.calls import Call, Document, Filter
 from service.client.errors import ServiceError
-from service.client.exchange import Again, Exchange, Options, Outcome, authorization, require_url
+from service.client.exchange import Again, Exchange, Options, Outcome, authorization, require_url, trusted
 from service.client.importing import Gathering, Import, Line
 from service.client.results import (
     Collection,
@@ -51,7 +51,8 @@ class AsyncClient:
         compress: bool = False,
     ) -> None:
         self._options = Options(url, timeout, retries, compress)
-        self._http = httpx.AsyncClient(base_url=require_url(url), headers=authorization(key))
+        base = require_url(url)
+        self._http = httpx.AsyncClient(base_url=base, headers=authorization(key), verify=trusted(base))
 
     async def __aenter__(self) -> "AsyncClient":
         return self

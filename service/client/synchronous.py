@@ -11,7 +11,7 @@ import httpx
 from service.client import calls
 from service.client.calls import Call, Document, Filter
 from service.client.errors import ServiceError
-from service.client.exchange import Again, Exchange, Options, Outcome, authorization, require_url
+from service.client.exchange import Again, Exchange, Options, Outcome, authorization, require_url, trusted
 from service.client.importing import Gathering, Import, Line
 from service.client.results import (
     Collection,
@@ -58,7 +58,8 @@ class Client:
         compress: bool = False,
     ) -> None:
         self._options = Options(url, timeout, retries, compress)
-        self._http = httpx.Client(base_url=require_url(url), headers=authorization(key))
+        base = require_url(url)
+        self._http = httpx.Client(base_url=base, headers=authorization(key), verify=trusted(base))
 
     def __enter__(self) -> "Client":
         return self

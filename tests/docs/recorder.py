@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import uvicorn
 
-from tests.serving import free_port
+from tests.serving import NO_CERTIFICATES, free_port
 
 HOP_BY_HOP = {b"connection", b"transfer-encoding", b"keep-alive", b"content-length"}
 Message = MutableMapping[str, Any]
@@ -36,7 +36,7 @@ class Recorder:
 
     def __init__(self, port: int) -> None:
         self.exchanges: list[Exchange] = []
-        self._client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=120)
+        self._client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=120, verify=NO_CERTIFICATES)
 
     async def __call__(
         self,

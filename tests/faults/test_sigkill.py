@@ -14,6 +14,7 @@ from service.http.ndjson import BATCH_LINES
 from tests.faults.conftest import Start
 from tests.faults.known import Batch, Known, Value, as_items, draw
 from tests.faults.truth import assert_answers, stored
+from tests.serving import client_of
 
 BITS = {"narrow": 32, "wide": 128}
 # Ids of each writer in each collection: batches replace some, and add some.
@@ -35,7 +36,7 @@ class Writer:
 
     def write(self, url: str) -> None:
         """Write until the service is gone."""
-        with httpx.Client(base_url=url, timeout=30) as client:
+        with client_of(url, timeout=30) as client:
             while True:
                 kind = str(self._random.choice(self._kinds))
                 collection = str(self._random.choice(list(BITS)))

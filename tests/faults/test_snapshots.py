@@ -22,6 +22,7 @@ from service.opening import opened
 from service.store.errors import DamagedStoreError, StorageFullError
 from service.store.snapshots import restore, take
 from tests.faults.conftest import Start
+from tests.serving import client_of
 
 BATCH = 10
 
@@ -46,7 +47,7 @@ def test_a_snapshot_while_writing_is_of_one_moment_and_comes_back_the_same(start
     def write() -> None:
         # Every batch replaces the same ids: a snapshot must hold all of one batch, none of another.
         nonlocal written
-        with httpx.Client(base_url=service.url) as client:
+        with client_of(service.url) as client:
             while not stop.is_set():
                 items = [
                     {"id": f"i{n}", "code": f"{written * BATCH + n:08x}", "payload": {"round": written}}

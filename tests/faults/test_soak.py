@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import httpx
 import numpy as np
 import orjson
 import pytest
@@ -21,7 +20,7 @@ from tests.faults.connection import Connection
 from tests.faults.ledger import BITS, GROUPS, Filter, Ledger, Numbers, Reading, as_hex, name, payload
 from tests.faults.processes import memory_bytes, open_files
 from tests.faults.truth import DATABASE, assert_answers, stored
-from tests.serving import Process
+from tests.serving import Process, client_of
 
 READERS, WRITERS = 8, 2
 # Readers that open a connection for every few requests, and leave some without waiting for a reply.
@@ -360,5 +359,5 @@ def test_readers_and_writers_go_on_without_an_error_and_nothing_grows(
     # Every write that was acknowledged is there, once, and nothing else: no increment was overwritten by another.
     found = stored(data, COLLECTION)
     assert found == ledger.items()
-    with httpx.Client(base_url=serving.url, timeout=30) as client:
+    with client_of(serving.url, timeout=30) as client:
         assert_answers(client, COLLECTION, found, np.random.default_rng(seed))

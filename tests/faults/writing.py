@@ -16,7 +16,7 @@ import numpy as np
 from service.http.ndjson import BATCH_LINES
 from tests.faults.known import Batch, Known, Value, as_items, changed, difference, draw
 from tests.faults.truth import assert_answers, stored
-from tests.serving import Process
+from tests.serving import Process, client_of
 
 COLLECTION = "written"
 QUIET = "quiet"
@@ -149,7 +149,7 @@ def reading(url: str, items: dict[str, Value], compared: Counter[str]) -> Iterat
 
     def read() -> None:
         random = np.random.default_rng(0)
-        with httpx.Client(base_url=url, timeout=30) as client:
+        with client_of(url, timeout=30) as client:
             while not stop.is_set():
                 compared["quiet"] += assert_answers(client, QUIET, items, random)
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.recoding.calls import assert_searched, codes, create, ended, over, recode, vectors, write
-from tests.serving import Process
+from tests.serving import Process, client_of
 
 QUERY = {"vector": [0.5] * 12}
 ITEMS = 3000
@@ -113,11 +113,11 @@ def test_another_process_goes_on_where_one_is_killed_and_both_answer_alike(servi
     threads = [threading.Thread(target=search, args=(each.client,)) for each in (one, other)]
     for each in threads:
         each.start()
-    with httpx.Client(base_url=one.url) as switching:
+    with client_of(one.url) as switching:
         time.sleep(0.2)
         switching.post(f"{path}/recode/switch").raise_for_status()
         # Seen by the other one at its next search.
-        with httpx.Client(base_url=other.url) as asking:
+        with client_of(other.url) as asking:
             assert asking.post(f"{path}/search", json={"query": QUERY}).json()["hasher"] == "vectors@2"
     for each in threads:
         each.join()

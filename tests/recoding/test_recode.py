@@ -27,6 +27,7 @@ from tests.recoding.calls import (
     vectors,
     write,
 )
+from tests.serving import client_of
 
 QUERY = {"vector": [0.5] * 12}
 
@@ -119,7 +120,7 @@ def test_no_answer_mixes_hashers_and_no_write_is_lost_while_it_goes_on(client: h
 
     def search() -> None:
         try:
-            with httpx.Client(base_url=client.base_url, timeout=60) as mine:
+            with client_of(client.base_url, timeout=60) as mine:
                 while not done.is_set():
                     body = {"query": QUERY, "limit": 300, "with": ["code", "payload"]}
                     reply = mine.post(f"{path}/search", json=body).json()

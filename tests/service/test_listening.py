@@ -5,11 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import httpx
 import pytest
 
 from service.keys import Role, line, new_key
-from tests.serving import free_port, wait_until_ready
+from tests.serving import client_of, free_port, wait_until_ready
 
 
 def _start(data: Path, *options: str, **environment: str) -> "subprocess.Popen[str]":
@@ -49,7 +48,7 @@ def test_it_listens_where_it_is_told_to(tmp_path: Path, options: tuple[str, ...]
     port = free_port()
     process = _start(tmp_path / "data", "--host", "0.0.0.0", "--port", str(port), *options)
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
+        with client_of(f"http://127.0.0.1:{port}") as client:
             wait_until_ready(client)
             is_open = options == ("--allow-open",)
             assert client.get("/v1/collections").status_code == (200 if is_open else 401)

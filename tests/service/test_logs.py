@@ -7,12 +7,11 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import httpx
 import pytest
 from PIL import Image
 
 from service.keys import Role, line, new_key
-from tests.serving import Process
+from tests.serving import Process, client_of
 
 SECRET = "a-secret-that-was-sent"
 KEY, WRONG = new_key(), new_key()
@@ -43,7 +42,7 @@ def logged(request: pytest.FixtureRequest, hashers: Path, tmp_path_factory: pyte
 
 
 def _send(serving: Process) -> None:
-    client = httpx.Client(base_url=serving.url, headers={"Authorization": f"Bearer {KEY}"}, timeout=30)
+    client = client_of(serving.url, headers={"Authorization": f"Bearer {KEY}"}, timeout=30)
     png = io.BytesIO()
     Image.new("L", (4, 4)).save(png, "PNG", pnginfo=None)
     with client:

@@ -9,6 +9,7 @@ import pytest
 from service.http.ndjson import BATCH_LINES
 from service.store.reader import Reader
 from tests.service.http.problems import problem_of
+from tests.serving import client_of
 
 NDJSON = {"Content-Type": "application/x-ndjson"}
 
@@ -61,5 +62,5 @@ def test_an_import_whose_collection_goes_says_what_was_indexed(client: httpx.Cli
 
 
 def _ids(client: httpx.Client, path: str) -> Collection[str]:
-    with httpx.Client(base_url=client.base_url) as other:
+    with client_of(client.base_url) as other:
         return [item["id"] for item in other.get(f"{path}/items").json()["items"]]

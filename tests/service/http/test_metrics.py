@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from service.collections import Collections
 from service.settings import Settings
-from tests.serving import Process
+from tests.serving import Process, client_of
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 SEARCH = "/v1/collections/{collection}/search"
@@ -89,7 +89,7 @@ def test_a_request_that_fails_by_our_own_mistake_is_counted_as_500(
         patch.setattr(Collections, "all", fail)
         assert client.get("/v1/collections").status_code == 500
     # The server closes the connection after that.
-    with httpx.Client(base_url=client.base_url) as anew:
+    with client_of(client.base_url) as anew:
         assert _value(_read(anew), "hammingway_requests_total", **labels) == before + 1
 
 
@@ -161,7 +161,7 @@ def test_two_processes_count_together(two: Process) -> None:
     pids: set[str] = set()
     for number in range(60):
         # A connection each, as it is the connection that chooses the process.
-        with httpx.Client(base_url=two.url, timeout=30) as client:
+        with client_of(two.url, timeout=30) as client:
             assert client.get("/v1/models").status_code == 200
             pids |= set(re.findall(r'hammingway_ready{pid="(\d+)"}', client.get("/metrics").text))
             if len(pids) == 2 and number >= 20:
@@ -169,7 +169,7 @@ def test_two_processes_count_together(two: Process) -> None:
     assert len(pids) == 2
     sent = number + 1
     for _ in range(10):
-        with httpx.Client(base_url=two.url, timeout=30) as client:
+        with client_of(two.url, timeout=30) as client:
             counted = _value(_read(client), "hammingway_requests_total", method="GET", route="/v1/models", status="200")
             assert counted == sent
     two.stop()

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from models.errors import InvalidInputError
 from service.http.cursors import read_cursor, write_cursor
 from service.settings import Settings
-from tests.serving import running
+from tests.serving import client_of, running
 
 NUMBERS = count()
 # The order of code points is not that of UTF-16: an emoji comes after U+FFFD.
@@ -124,7 +124,7 @@ def test_the_same_with_a_writer_that_does_not_wait(client: httpx.Client) -> None
     done, rounds = threading.Event(), []
 
     def write() -> None:
-        with httpx.Client(base_url=client.base_url, timeout=60) as writing:
+        with client_of(client.base_url, timeout=60) as writing:
             for number in count():
                 upsert(writing, name, dict.fromkeys(stable[number % 5 :: 5], number % 100))
                 passing = {f"{number * 37 % 10007:05}-{part}": part for part in range(20)}

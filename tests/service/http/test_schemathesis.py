@@ -24,7 +24,7 @@ def _run(url: str, examples: int, seed: int, *options: str, key: str | None = No
     command = [
         *(sys.executable, "-m", "schemathesis.cli", "--no-color", "--config-file", "schemathesis.toml"),
         *("run", f"{url}/openapi.json", "--checks", "all", "--continue-on-failure", "--no-shrink"),
-        # A busy machine is slow, which is nobody's mistake; and nothing is to be left in the tree.
+        # A busy machine is slow, which is nobody's mistake.
         *("--suppress-health-check", "all", "--generation-database", "none"),
         *("--max-examples", str(examples), "--seed", str(seed), *options),
     ]
@@ -32,7 +32,6 @@ def _run(url: str, examples: int, seed: int, *options: str, key: str | None = No
         "FUZZED": url,
         "SCHEMATHESIS_HOOKS": "hooks",
         "PYTHONPATH": ".",
-        "PYTHONDONTWRITEBYTECODE": "1",
     }
     if key is not None:
         environment["FUZZED_WITH"] = key

@@ -13,6 +13,7 @@ import pytest
 
 from models.codes import pack
 from tests.conftest import DIMENSION
+from tests.serving import client_of
 
 PARTS = ("payload", "code", "features")
 SUBSETS = [list(chosen) for size in range(4) for chosen in combinations(PARTS, size)]
@@ -103,7 +104,7 @@ def test_what_is_asked_beside_one_another_is_answered_each_by_its_own(held: Held
 
     def ask(number: int) -> None:
         parts = SUBSETS[number % len(SUBSETS)]
-        with httpx.Client(base_url=held.client.base_url, timeout=60) as client:
+        with client_of(held.client.base_url, timeout=60) as client:
             for row in held.vectors[number : number + 5]:
                 body = {"query": {"vector": row.tolist()}, "limit": 4, "with": parts}
                 results = client.post("/v1/collections/with-int8/search", json=body).json()["results"]
@@ -202,7 +203,7 @@ def test_an_upsert_between_changes_all_parts_together(held: Held) -> None:
         assert writing.post(f"/v1/collections/{name}/index", json={"items": items}).is_success
 
     def write() -> None:
-        with httpx.Client(base_url=client.base_url, timeout=60) as writing:
+        with client_of(client.base_url, timeout=60) as writing:
             version = 0
             while not done.is_set():
                 version = (version + 1) % len(rows)
