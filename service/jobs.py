@@ -62,6 +62,8 @@ class Jobs:
         self._thread: threading.Thread | None = None
         # By number: not before that moment, as of `monotonic`, and the wait after the next failure.
         self._waits: dict[int, tuple[float, float]] = {}
+        # By number, what a job waits for where that could not be written.
+        self._unnoted: dict[int, str] = {}
 
     def start(self) -> None:
         """Begin to look for work."""
@@ -81,15 +83,16 @@ class Jobs:
 
     def all(self, collection: str | None = None, states: Sequence[State] = ()) -> list[Job]:
         """Jobs, the newest first: of a collection, in one of the states, or all."""
-        found = self._told(self._reader.jobs())
+        found = self._reader.jobs()
+        found = self._told(found, found)
         return [job for job in found if collection in (None, job.collection) and (not states or job.state in states)]
 
     def get(self, number: int) -> Job:
         """One job; raises UnknownJobError."""
-        for job in self.all():
-            if job.number == number:
-                return job
-        raise UnknownJobError(f"expected the id of a job that is known, got {number}")
+        job = self._reader.job(number)
+        if job is None:
+            raise UnknownJobError(f"expected the id of a job that is known, got {number}")
+        return self._told([job], self._reader.unfinished())[0]
 
     def cancel(self, number: int) -> Job:
         """End a job and undo what it did; raises UnknownJobError, or ConflictError where that cannot be."""
@@ -100,11 +103,16 @@ class Jobs:
         self.wake()
         return self.get(number)
 
-    def _told(self, jobs: list[Job]) -> list[Job]:
-        running = next((job.number for job in jobs if job.state == "running" and job.waits_for is None), None)
+    def _told(self, jobs: list[Job], others: list[Job]) -> list[Job]:
+        """Jobs with what they wait for: another one of `others`, or what a full disk took no note of."""
+        noted = dict(self._unnoted)
+        found = [
+            replace(job, waits_for=noted.get(job.number, job.waits_for)) if job.unfinished else job for job in jobs
+        ]
+        running = next((job.number for job in others if job.state == "running" and job.waits_for is None), None)
         if running is None:
-            return jobs
-        return [replace(job, waits_for=f"job {running}") if job.state == "queued" else job for job in jobs]
+            return found
+        return [replace(job, waits_for=f"job {running}") if job.state == "queued" else job for job in found]
 
     def _run(self) -> None:
         seen: int | None = None
@@ -142,6 +150,7 @@ class Jobs:
             while now is not None and now.unfinished and not self._stopping.is_set():
                 now = work.step(now)
                 self._waits.pop(job.number, None)
+                self._unnoted.pop(job.number, None)
         except PASSING as error:
             self._wait(job, error)
         except Exception as error:
@@ -159,9 +168,10 @@ class Jobs:
         told = f"{error.title}: {error}"
         try:
             self._writer.note(job.number, lambda now: replace(now, waits_for=told))
+            self._unnoted.pop(job.number, None)
         except HammingwayError:
-            # A full disk takes no note of it either.
-            return
+            # A full disk takes no note of it either: this process alone tells it.
+            self._unnoted[job.number] = told
 
     @contextmanager
     def _alone(self) -> Iterator[bool]:

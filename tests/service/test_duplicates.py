@@ -1,5 +1,6 @@
 """Groups of near-duplicates against naive single linkage, and the parts that make them exact."""
 
+import re
 from itertools import combinations
 from math import comb
 
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from models.codes import Codes, hamming
 from models.errors import InvalidInputError
-from service.index.duplicates import buckets, chunks, forest, groups
+from service.index.duplicates import buckets, chunks, forest, groups, steps
 from service.index.duplicates.buckets import Pairs, as_words
 
 Naive = list[list[tuple[int, int | None, int]]]
@@ -138,13 +139,117 @@ def test_all_pairs_are_compared_where_chunks_tell_nothing() -> None:
     assert chunks.choose(uniform, 2).cost < chunks.choose(uniform, 8).cost < chunks.choose(uniform, 30).cost
 
 
+def dense(items: int, bits: int, flips: int) -> Codes:
+    """Codes that differ from one centre in a few bits, so that most pairs are near, and some from one far from it."""
+    rng = np.random.default_rng(items)
+    flipped = np.argsort(rng.random((items, bits)), axis=1)[:, :flips]
+    codes = np.zeros((items, bits), np.uint8)
+    np.put_along_axis(codes, flipped, 1, axis=1)
+    codes[: items // 10] ^= 1
+    return np.packbits(codes, axis=1)
+
+
+@pytest.mark.parametrize("distance", [4, 6, 9, 12])
+def test_steps_find_the_forest_of_all_pairs(distance: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    codes = np.unique(dense(400, 32, 4), axis=0)
+    apart = hamming(codes, codes)
+    first, second = np.triu_indices(len(codes), 1)
+    near = apart[first, second] <= distance
+    true = forest.spanning(len(codes), Pairs(first[near], second[near], apart[first, second][near].astype(np.int32)))
+    # Each distance a step of its own; blocks so small that components are cut, in both ways of comparing.
+    taken = []
+    monkeypatch.setattr(steps, "FOUND", 1e6)
+    monkeypatch.setattr(steps, "MOST_COST", 1e30)
+    monkeypatch.setattr(steps, "ADDED", 1e20)
+    monkeypatch.setattr(steps, "Forest", lambda *given: taken.append(given[1]) or forest.Forest(*given))
+    for few in (0, 20, 1000):
+        monkeypatch.setattr(buckets, "FEW", few)
+        monkeypatch.setattr(buckets, "ROWS_AT_ONCE", 7)
+        monkeypatch.setattr(buckets, "PAIRS_AT_ONCE", 100)
+        made = steps.forest(codes, distance, nothing)
+        for column, expected in zip(made, true, strict=True):
+            np.testing.assert_array_equal(column, expected)
+    steps_each = len(taken) // 3
+    assert taken == taken[:steps_each] * 3
+    assert taken[:3] == [1, 2, 3]
+    assert len(set(taken)) == steps_each
+
+
+def test_among_dense_codes_few_pairs_are_taken_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    # All numbers of 12 bits: of 8,386,560 pairs 7,776,000 are within 8, but a step connects all.
+    codes = np.zeros((4096, 8), np.uint8)
+    codes[:, :2] = np.arange(4096, dtype=">u2").view(np.uint8).reshape(-1, 2)
+    taken = []
+    monkeypatch.setattr(
+        steps,
+        "near_pairs",
+        lambda *given: (taken.append(len(pairs.first)) or pairs for pairs in chunks.near_pairs(*given)),
+    )
+    made = steps.forest(codes, 8, nothing)
+    # By hand: each number and that with its lowest bit that is 1 taken off, which is smaller, differ in a bit.
+    assert (made.distances == 1).all()
+    assert len(made.first) == 4095
+    assert sum(taken) < 500_000
+    assert sorted(zip(made.first.tolist(), made.second.tolist(), strict=True)) == sorted(
+        {min((number ^ 1 << bit, number) for bit in range(12) if number >> bit & 1) for number in range(1, 4096)}
+    )
+
+
+def test_components_are_not_compared_within() -> None:
+    codes = np.random.default_rng(0).integers(0, 256, (600, 2), np.uint8)
+    labels = np.random.default_rng(1).integers(0, 3, 600)
+    apart = hamming(codes, codes)
+    true = {
+        (a, b, int(apart[a, b])) for a, b in combinations(range(600), 2) if apart[a, b] <= 5 and labels[a] != labels[b]
+    }
+    for scheme in (chunks.Scheme(chunks._masks(16, 5 + agreeing, agreeing), 0) for agreeing in (0, 1)):
+        seen = set()
+        for block in chunks.near_pairs(codes, 5, scheme, labels):
+            seen |= set(zip(*(column.tolist() for column in block), strict=True))
+        assert seen == true
+
+
+def test_estimates_and_what_they_are_within() -> None:
+    within = []
+    for seed in range(20):
+        codes = np.random.default_rng(seed).integers(0, 256, (1000, 8), np.uint8)
+        true = int((hamming(codes, codes)[np.triu_indices(1000, 1)] <= 28).sum())
+        judged = steps.estimate(codes, 40, None)
+        low, high = judged.interval(28)
+        assert low < judged.near(28) < high
+        assert high - low < 0.05 * true
+        within.append(low < true < high)
+    assert sum(within) >= 17
+    # None of 262,144 was near: there may be some all the same, 3.84 times what one drawn stands for.
+    assert judged.near(0) == 0
+    assert judged.interval(0) == (0, pytest.approx(500_000 * 3.84 / 2**18, rel=0.01))
+
+
 def test_what_would_take_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     codes = np.random.default_rng(0).integers(0, 256, (3000, 8), np.uint8)
-    monkeypatch.setattr(groups, "MOST_COST", 1e6)
-    with pytest.raises(InvalidInputError, match=r"max_distance: expected one .* got 20, .* among 3000 different codes"):
-        groups.find(codes, 20, nothing)
+    monkeypatch.setattr(steps, "MOST_COST", 6e6)
+    told = (
+        r"max_distance: expected one that takes about 6\.0e\+06 .* got 24, .* among 3000 different codes, "
+        r"(\S+) to (\S+) pairs of which are near \(95 % confidence, by a sample\); (\d+) would do"
+    )
+    with pytest.raises(InvalidInputError, match=told) as refused:
+        groups.find(codes, 24, nothing)
+    low, high, would_do = re.search(told, str(refused.value)).groups()  # type: ignore[union-attr]
+    assert float(low) < np.triu(hamming(codes, codes) <= 24, 1).sum() < float(high)
+    assert len(groups.find(codes, int(would_do), nothing))
+    with pytest.raises(InvalidInputError, match=f"got {int(would_do) + 1}, "):
+        groups.find(codes, int(would_do) + 1, nothing)
     # Equal codes are not compared.
     assert len(groups.find(np.repeat(codes, 2, axis=0), 0, nothing)) == 3000
+
+
+def test_what_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sample is what all is judged by, and may be wrong."""
+    codes = dense(2000, 64, 4)
+    monkeypatch.setattr(steps, "MOST_COST", 1e7)
+    monkeypatch.setattr(steps.Estimate, "near", lambda *given: 0.0)
+    with pytest.raises(InvalidInputError, match=r"got 8, .* (\d) would do"):
+        groups.find(codes, 8, nothing)
 
 
 def test_it_stops_when_it_is_told_to() -> None:

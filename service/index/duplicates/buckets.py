@@ -50,18 +50,25 @@ def joined(parts: list[Pairs]) -> Pairs:
     return Pairs(first, second, distances)
 
 
-def compare(codes: Codes, keys: NDArray[np.uint64], numbers: Numbers, distance: int) -> Iterator[Pairs]:
-    """Pairs within `distance` among those codes (n, bits / 8), sorted by their keys (n,), that have one key.
+def compare(
+    codes: Codes, keys: NDArray[np.uint64], numbers: Numbers, labels: Numbers, distance: int
+) -> Iterator[Pairs]:
+    """Pairs within `distance` among those codes (n, bits / 8) that have one key (n,) and different labels (n,).
 
-    `numbers` (n,) are what the pairs are told by. Blocks may be empty.
+    Sorted by key, within a key so that equal labels follow each other. `numbers` (n,) are what the pairs are told by.
+    Blocks may be empty.
     """
     starts = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
-    sizes = np.diff(np.append(starts, len(keys)))
-    small, large = (sizes > 1) & (sizes <= FEW), sizes > FEW
-    pieces = (_small(as_words(codes), starts[small], sizes[small], distance), _large(codes, starts[large], sizes[large],
-              distance))  # fmt: skip
+    ends = np.append(starts, len(keys))[1:]
+    unlike = labels[starts] != labels[ends - 1]
+    small = ends - starts <= FEW
+    pieces = (
+        _small(as_words(codes), starts[unlike & small], (ends - starts)[unlike & small], distance),
+        _large(codes, labels, starts[unlike & ~small], ends[unlike & ~small], distance),
+    )
     for piece in pieces:
-        for one, other, apart in piece:
+        for found in piece:
+            one, other, apart = found.take(labels[found.first] != labels[found.second])
             one, other = numbers[one], numbers[other]
             yield Pairs(np.minimum(one, other), np.maximum(one, other), apart)
 
@@ -86,15 +93,15 @@ def _small(words: Words, starts: Numbers, sizes: Numbers, distance: int) -> Iter
         yield joined(held)
 
 
-def _large(codes: Codes, starts: Numbers, sizes: Numbers, distance: int) -> Iterator[Pairs]:
-    """Each row with those below it."""
+def _large(codes: Codes, labels: Numbers, starts: Numbers, ends: Numbers, distance: int) -> Iterator[Pairs]:
+    """Each row with those below it, but for those of the label that a block of rows begins with."""
     held, compared = [], 0
-    for start, size in zip(starts.tolist(), sizes.tolist(), strict=True):
-        end = start + size
+    changes = np.append(np.flatnonzero(labels[1:] != labels[:-1]) + 1, len(labels))
+    for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
         for top in range(start, end, ROWS_AT_ONCE):
             bottom = min(top + ROWS_AT_ONCE, end)
             columns = PAIRS_AT_ONCE // (bottom - top)
-            for left in range(top, end, columns):
+            for left in range(int(changes[np.searchsorted(changes, top, side="right")]), end, columns):
                 right = min(left + columns, end)
                 held.append(_range(codes, slice(top, bottom), slice(left, right), distance))
                 compared += (bottom - top) * (right - left)

@@ -15,45 +15,45 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.codes import Codes
-from service.index.duplicates.buckets import Pairs, Words, as_words, compare
+from service.index.duplicates.buckets import Numbers, Pairs, Words, as_words, compare
 
 SEED = 0
 SAMPLE_CODES = 16_384
-SAMPLE_PAIRS = 2**18
 TABLES_TRIED = 3
 MOST_AGREEING = 3
 MOST_TABLES = 500
-# In comparisons, each about a nanosecond: to sort one code into a table, and to take up one pair that is near.
-SORTED, FOUND = 300, 100
+# In comparisons, each about a nanosecond: to sort one code into a table.
+SORTED = 300
 MIX, SHIFT = np.uint64(0x9E3779B97F4A7C15), np.uint64(29)
 
 
 @dataclass(frozen=True)
 class Scheme:
-    """A mask (t, w) uint64 for each of t tables, and what all of it costs, about, in comparisons of two codes."""
+    """A mask (t, w) uint64 for each of t tables, and what it takes to look for pairs in all of them, in comparisons."""
 
     masks: Words
     cost: float
 
 
-def near_pairs(codes: Codes, distance: int, scheme: Scheme) -> Iterator[Pairs]:
-    """All pairs of codes (n, bits / 8) within `distance` (inclusive), some of them more than once.
+def near_pairs(codes: Codes, distance: int, scheme: Scheme, labels: Numbers | None = None) -> Iterator[Pairs]:
+    """All pairs of codes (n, bits / 8) within `distance` (inclusive) and of different labels (n,), some more than once.
 
-    In blocks of a few megabytes at most, each found within a moment, so that whoever asks may stop.
+    Without labels all pairs. In blocks of a few megabytes at most, each found within a moment, so that whoever asks may
+    stop.
     """
     words = as_words(codes)
     for mask in scheme.masks:
         keys = _keys(words, mask)
-        order = np.argsort(keys)
-        yield from compare(codes[order], keys[order], order, distance)
+        order = np.argsort(keys) if labels is None else np.lexsort((labels, keys))
+        yield from compare(codes[order], keys[order], order, order if labels is None else labels[order], distance)
 
 
-def choose(codes: Codes, distance: int) -> Scheme:
-    """The scheme that costs least for these codes (n, bits / 8), judged by a sample of them."""
+def choose(codes: Codes, distance: int, labels: Numbers | None = None) -> Scheme:
+    """The scheme that costs least for these codes (n, bits / 8) and labels (n,), judged by a sample of them."""
     rng = np.random.default_rng(SEED)
-    sample = as_words(codes[rng.choice(len(codes), min(SAMPLE_CODES, len(codes)), replace=False)])
+    chosen = rng.choice(len(codes), min(SAMPLE_CODES, len(codes)), replace=False)
+    sample = as_words(codes[chosen])
     pairs = len(codes) * (len(codes) - 1) / 2
-    found = FOUND * pairs * _near_share(sample, distance, rng)
     schemes = []
     for agreeing in range(MOST_AGREEING + 1):
         tables = comb(distance + agreeing, agreeing)
@@ -61,8 +61,8 @@ def choose(codes: Codes, distance: int) -> Scheme:
             break
         masks = _masks(codes.shape[1] * 8, distance + agreeing, agreeing)
         tried = masks[rng.choice(tables, min(TABLES_TRIED, tables), replace=False)]
-        compared = pairs * float(np.mean([_same_share(_keys(sample, mask)) for mask in tried]))
-        schemes.append(Scheme(masks, tables * (SORTED * len(codes) + compared) + found))
+        shares = [_compared_share(_keys(sample, mask), None if labels is None else labels[chosen]) for mask in tried]
+        schemes.append(Scheme(masks, tables * (SORTED * len(codes) + pairs * float(np.mean(shares)))))
     return min(schemes, key=lambda scheme: scheme.cost)
 
 
@@ -85,14 +85,16 @@ def _keys(words: Words, mask: NDArray[np.uint64]) -> Words:
     return keys
 
 
-def _same_share(keys: Words) -> float:
-    """The share of the pairs that have one key."""
+def _compared_share(keys: Words, labels: Numbers | None) -> float:
+    """The share of the pairs that have one key and different labels."""
+    same = _same(keys)
+    if labels is not None:
+        order = np.lexsort((labels, keys))
+        new = (keys[order[1:]] != keys[order[:-1]]) | (labels[order[1:]] != labels[order[:-1]])
+        same -= _same(np.cumsum(new))
+    return same / max(1, len(keys) * (len(keys) - 1))
+
+
+def _same(keys: Words | Numbers) -> float:
     sizes = np.unique(keys, return_counts=True)[1].astype(np.float64)
-    return float(np.sum(sizes * (sizes - 1)) / max(1, len(keys) * (len(keys) - 1)))
-
-
-def _near_share(words: Words, distance: int, rng: np.random.Generator) -> float:
-    """The share of pairs drawn at random that are within the distance."""
-    left, right = rng.integers(0, words.shape[1], (2, SAMPLE_PAIRS))
-    apart = np.bitwise_count(words[:, left] ^ words[:, right]).sum(axis=0, dtype=np.int32)
-    return float(((apart <= distance) & (left != right)).mean())
+    return float(np.sum(sizes * (sizes - 1)))

@@ -20,14 +20,15 @@ NUMBER_BITS = 26
 class Forest:
     """Takes pairs of items, numbered below `items`, in any order, as often as they come."""
 
-    def __init__(self, items: int, distance: int) -> None:
-        """`distance` is the largest there will be."""
+    def __init__(self, items: int, distance: int, edges: Pairs = NO_PAIRS) -> None:
+        """`distance` is the largest there will be, `edges` is the forest of pairs that were taken before."""
         self._items = items
-        self._edges = NO_PAIRS
+        self._edges = edges
         self._pending: list[Pairs] = []
         self._waiting = 0
         self._labels = np.tile(np.arange(items, dtype=np.int32), (min(LEVELS, distance), 1))
         self._first_level = distance - len(self._labels) + 1
+        self._label()
 
     def add(self, pairs: Pairs) -> None:
         """Take up pairs."""
@@ -55,9 +56,12 @@ class Forest:
         if self._pending:
             self._edges = spanning(self._items, joined([self._edges, *self._pending]))
             self._pending, self._waiting = [], 0
-            for number, labels in enumerate(self._labels):
-                nearer = self._edges.take(self._edges.distances < self._first_level + number)
-                labels[:] = components(len(labels), nearer)
+            self._label()
+
+    def _label(self) -> None:
+        for number, labels in enumerate(self._labels):
+            nearer = self._edges.take(self._edges.distances < self._first_level + number)
+            labels[:] = components(len(labels), nearer)
 
 
 def spanning(items: int, pairs: Pairs) -> Pairs:

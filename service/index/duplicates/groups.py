@@ -9,11 +9,8 @@ import numpy as np
 from models.codes import Codes
 from models.errors import InvalidInputError
 from service.index.duplicates.buckets import Numbers, Pairs, as_words, joined
-from service.index.duplicates.chunks import choose, near_pairs
-from service.index.duplicates.forest import NUMBER_BITS, Forest, components
-
-# All pairs of 1,000,000 codes are 5e11 comparisons: by FAISS's pace in a search, about ten minutes on one core.
-MOST_COST = 6e11
+from service.index.duplicates.forest import NUMBER_BITS, components
+from service.index.duplicates.steps import forest
 
 
 class Listed(NamedTuple):
@@ -87,20 +84,8 @@ def find(codes: Codes, distance: int, going: Callable[[], None]) -> Groups:
         raise InvalidInputError(detail, "collection")
     firsts, edges = _identical(codes)
     if distance and len(firsts) > 1:
-        unlike = codes[firsts]
         going()
-        scheme = choose(unlike, distance)
-        if scheme.cost > MOST_COST:
-            raise InvalidInputError(
-                f"expected one that takes about {MOST_COST:.0e} comparisons of codes at most, got {distance}, which "
-                f"takes about {scheme.cost:.0e} among {len(unlike)} different codes",
-                "max_distance",
-            )
-        forest = Forest(len(unlike), distance)
-        for pairs in near_pairs(unlike, distance, scheme):
-            forest.add(pairs)
-            going()
-        near = forest.edges()
+        near = forest(codes[firsts], distance, going)
         edges = joined([edges, Pairs(firsts[near.first], firsts[near.second], near.distances)])
     going()
     return Groups(len(codes), edges)

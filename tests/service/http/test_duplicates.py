@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from models.codes import hamming
-from service.index.duplicates import groups
+from service.index.duplicates import groups, steps
 from tests.service.test_duplicates import naive
 
 BITS = 64
@@ -250,7 +250,7 @@ def test_who_falls_asleep_is_cut_off(client: httpx.Client, monkeypatch: pytest.M
 def test_an_error_while_comparing_is_a_problem_detail(
     client: httpx.Client, codes: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(groups, "MOST_COST", 1e3)
+    monkeypatch.setattr(steps, "MOST_COST", 1e3)
     for _ in range(3):
         reply = client.post(PATH.format("moving"), json={"max_distance": 20})
         assert reply.status_code == 422
