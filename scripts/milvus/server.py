@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from models.errors import HammingwayError
 from scripts.milvus.configuration import etcd_settings, free_ports, server_settings, usual_ports
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,8 +23,10 @@ KEEPER = Path(__file__).with_name("keeper.py")
 START_SECONDS = 120
 
 
-class MilvusError(RuntimeError):
+class MilvusError(HammingwayError):
     """The server could not be started; the message ends with what its log says."""
+
+    title = "Milvus failed"
 
 
 class MilvusServer:
