@@ -5,7 +5,10 @@ COPY constraints.txt pyproject.toml README.md LICENSE ./
 COPY models models
 COPY service service
 COPY scripts scripts
-RUN python3 -m venv /opt/hammingway && /opt/hammingway/bin/pip install --no-cache-dir -c constraints.txt .
+# "milvus" where collections are to be kept there; empty otherwise.
+ARG EXTRAS=""
+RUN python3 -m venv /opt/hammingway \
+    && /opt/hammingway/bin/pip install --no-cache-dir -c constraints.txt ".${EXTRAS:+[$EXTRAS]}"
 
 FROM python:3.11-slim-bookworm
 RUN useradd --system --uid 10001 --home-dir /data hammingway \

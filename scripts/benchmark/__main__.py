@@ -14,10 +14,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from scripts.benchmark import library, machine, raw
+from scripts.benchmark import library, machine, raw, stores
 from scripts.benchmark.codes import KINDS, Sample, draw
 from scripts.benchmark.figures import Figures
 from scripts.benchmark.parts import deletes, duplicates, http, ivf, lag, rivals, search, starts, writes
+from scripts.benchmark.parts import stores as stores_part
 from scripts.benchmark.picture import draw as draw_picture
 from scripts.benchmark.plan import Plan, plan
 from scripts.benchmark.tables import print_part, print_rivals, print_summary
@@ -27,6 +28,8 @@ from scripts.outputs import check_writable
 
 PARTS = ("search", "http", "ivf", "writes", "start", "deletes", "lag", "duplicates", "rivals")
 FILLED = {"search", "http", "start", "deletes"}
+# Only where --store says which.
+STORES = "stores"
 ITEMS, QUICK_ITEMS, FEWEST_ITEMS = 1_000_000, 100_000, 1000
 BITS = (64, 128, 256)
 
@@ -42,11 +45,13 @@ def main() -> None:
     began = time.perf_counter()
     raw.one_thread()
     print(f"{items:,} codes on {described['cores']} cores, {described['cpu']}")
-    for case in planned.cases:
+    for case in planned.cases if chosen else [planned.main]:
         with _doing(f"drawing {case} codes"):
             sample = draw(case, planned)
         measure(sample, planned, chosen, figures)
-    for part in PARTS[:-1]:
+        if arguments.store is not None and case == planned.main:
+            _measure_stores(arguments.store, sample, planned, figures)
+    for part in (*PARTS[:-1], STORES):
         print_part(part, figures)
     if figures.rivals:
         print_rivals(figures.rivals, f"{planned.main} codes, all libraries")
@@ -62,10 +67,18 @@ def parse(given: list[str] | None = None) -> argparse.Namespace:
         "--bits", type=positive, nargs="+", default=list(BITS), help="their lengths (default 64 128 256)"
     )
     parser.add_argument("--data", nargs="+", choices=KINDS, default=list(KINDS), help="their kinds (default both)")
-    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="parts to run (default all)")
+    parser.add_argument("--only", nargs="+", choices=PARTS, help="parts to run (default all, none with --store)")
+    parser.add_argument(
+        "--store",
+        type=stores.store,
+        metavar="milvus[://HOST:PORT]",
+        help="compare the embedded store with Milvus: one that is started here (scripts/install-milvus), or there",
+    )
     parser.add_argument("--quick", action="store_true", help=f"{QUICK_ITEMS} codes and fewer repeats")
     parser.add_argument("--out", type=Path, default=Path("var/benchmark"), metavar="DIR", help="default var/benchmark")
     arguments = parser.parse_args(given)
+    if arguments.only is None:
+        arguments.only = [] if arguments.store is not None else list(PARTS)
     if arguments.items is not None and arguments.items < FEWEST_ITEMS:
         parser.error(f"expected --items of {FEWEST_ITEMS} or more, got {arguments.items}")
     if wrong := [bits for bits in arguments.bits if bits % 8]:
@@ -110,6 +123,13 @@ def _measure_main(sample: Sample, planned: Plan, chosen: set[str], figures: Figu
         if part in chosen:
             with _doing(f"{part}, {sample.case}"):
                 work(folder / name, sample, planned, figures)
+
+
+def _measure_stores(store: str, sample: Sample, planned: Plan, figures: Figures) -> None:
+    with tempfile.TemporaryDirectory(prefix=".data-", dir=planned.folder) as name:
+        folder = Path(name)
+        with _doing(f"stores, {sample.case}"), stores.opened(store, folder / "milvus") as compared:
+            stores_part.measure(folder / "services", sample, planned, figures, compared)
 
 
 def write(folder: Path, planned: Plan, figures: Figures, about: dict[str, object]) -> None:

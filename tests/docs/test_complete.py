@@ -90,7 +90,7 @@ def _modules() -> list[str]:
                 parts = path.relative_to(ROOT).with_suffix("").parts
                 found.append(".".join(parts[:-1] if parts[-1] == "__main__" else parts))
     # Started by path, by a command.
-    return sorted(set(found) - {"scripts.datasets.docstrings", "scripts.benchmark.driver"})
+    return sorted(set(found) - {"scripts.datasets.docstrings", "scripts.benchmark.driver", "scripts.milvus.keeper"})
 
 
 def _is_main(test: ast.expr) -> bool:

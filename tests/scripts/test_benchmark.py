@@ -18,12 +18,13 @@ import pytest
 
 from models.codes import hamming
 from scripts.benchmark import __main__ as benchmark
-from scripts.benchmark import library, verify
+from scripts.benchmark import library, stores, verify
 from scripts.benchmark.client import Client, HttpError, content_of, length_of, request
 from scripts.benchmark.codes import CENTRES, FLIPPED, draw, item_id, lines, place_of
 from scripts.benchmark.figures import Figures, Target, median_ratio, percentile_ms
 from scripts.benchmark.load import load
 from scripts.benchmark.machine import cores
+from scripts.benchmark.parts import stores as stores_part
 from scripts.benchmark.parts.duplicates import check
 from scripts.benchmark.plan import Case, Plan, plan
 from scripts.benchmark.verify import WrongAnswerError
@@ -280,6 +281,48 @@ def answering(replies: Iterator[bytes]) -> Iterator[int]:
 
 def reply(body: bytes, status: bytes = b"200 OK") -> bytes:
     return b"HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n%s" % (status, len(body), body)
+
+
+OF_A_STORE = {
+    *("NDJSON import, items/s", "one client, ms", "one client, p99, ms", "recall@10", "16 clients, searches/s"),
+    *("16 clients, p99, ms", "one upsert, median, ms", "one upsert, p99, ms", "search after an upsert, median, ms"),
+}
+
+
+def test_stores_are_measured_beside_one_another_and_left_as_they_were(tmp_path: Path) -> None:
+    small = Plan(1500, ("clustered",), (64,), tmp_path, queries=20, seconds=0.2, rounds=1, deletes=1)
+    figures = Figures()
+    compared = {"one": [], "another": ["--threads", "1"]}
+    stores_part.measure(tmp_path, draw(small.main, small), small, figures, compared)
+    assert {figure.name for figure in figures.figures} == {
+        f"{store}: {each}" for store in compared for each in OF_A_STORE
+    }
+    assert all(figure.value > 0 and figure.part == "stores" for figure in figures.figures)
+    assert figures.value("stores", small.main, "another: recall@10") == 1
+    for store in compared:
+        with library.opened(tmp_path / store) as collections:
+            assert collections.names() == []
+
+
+def test_a_store_that_forgets_ends_the_comparison(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = Plan(1500, ("clustered",), (64,), tmp_path, queries=3, seconds=0.2, rounds=1, deletes=1)
+    monkeypatch.setattr(
+        stores_part, "lines", lambda codes, first=0: list(lines(codes, first))[: -1 if first == 0 else None]
+    )
+    with pytest.raises(WrongAnswerError, match=r"expected {'indexed': 1500, .* from one, got {'indexed': 1499,"):
+        stores_part.measure(tmp_path, draw(small.main, small), small, Figures(), {"one": []})
+
+
+def test_the_stores_to_compare_are_named_or_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert benchmark.parse(["--store", "milvus"]).only == []
+    assert benchmark.parse(["--store", "milvus+tls://there:19530", "--only", "http"]).only == ["http"]
+    assert benchmark.parse([]).only == list(benchmark.PARTS)
+    with stores.opened("milvus://there:19530", tmp_path) as compared:
+        assert compared == {"SQLite + FAISS": [], "Milvus": ["--store", "milvus://there:19530"]}
+    for wrong in ("sqlite", "milvus://", "http://there:19530", ""):
+        with pytest.raises(SystemExit):
+            benchmark.parse(["--store", wrong])
+        assert "expected milvus, or milvus://HOST:PORT" in capsys.readouterr().err
 
 
 def test_the_client_reads_whole_replies() -> None:

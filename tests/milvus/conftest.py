@@ -1,0 +1,14 @@
+"""One real Milvus server for all tests of this folder."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.milvus.server import MilvusServer
+
+
+@pytest.fixture(scope="session")
+def milvus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusServer]:
+    """A server that runs; a test that kills it starts it again. pytest keeps its folder, with the logs."""
+    with MilvusServer(tmp_path_factory.mktemp("milvus")) as server:
+        yield server

@@ -1,0 +1,88 @@
+"""compose.yaml and its profile with Milvus, held against image and settings: no container engine runs here."""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import yaml
+
+from service.settings import PREFIX, Settings
+
+ROOT = Path(__file__).parent.parent
+COMPOSED = yaml.safe_load((ROOT / "compose.yaml").read_text())
+SERVICES: dict[str, dict[str, Any]] = COMPOSED["services"]
+OURS = {"hammingway", "replica"}
+OTHERS = SERVICES.keys() - OURS
+
+
+def named_volumes(name: str) -> dict[str, str]:
+    """Volumes of a service that have a name, with where they are mounted."""
+    mounts = [mount.split(":") for mount in SERVICES[name].get("volumes", [])]
+    return {source: target for source, target, *_ in mounts if not source.startswith(".")}
+
+
+def test_without_the_profile_there_is_the_service_alone() -> None:
+    assert [name for name, service in SERVICES.items() if "profiles" not in service] == ["hammingway"]
+    assert all(service["profiles"] == ["milvus"] for name, service in SERVICES.items() if name != "hammingway")
+
+
+def test_a_replica_keeps_nothing_and_leads_to_milvus() -> None:
+    replica = SERVICES["replica"]
+    store = urlsplit(replica["environment"]["HAMMINGWAY_STORE"])
+    assert (store.scheme, store.hostname, store.port) == ("milvus", "milvus", 19530)
+    known = {PREFIX + name.upper() for name in Settings.model_fields} | {"HAMMINGWAY_STORE"}
+    assert replica["environment"].keys() <= known
+    assert named_volumes("replica") == {} and replica["volumes"] == ["./var/hashers:/hashers:ro"]
+    assert replica["depends_on"] == {"milvus": {"condition": "service_healthy"}}
+    user = re.search(r"^USER (\d+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert user is not None and f"/data:uid={user[1]}" in replica["tmpfs"]
+
+
+def test_a_replica_has_the_client_and_is_held_as_the_service_alone() -> None:
+    replica, alone = SERVICES["replica"], SERVICES["hammingway"]
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert extras[replica["build"]["args"]["EXTRAS"]] == ["pymilvus"]
+    assert re.search(r"^ARG EXTRAS=", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert replica["image"] != alone["image"]
+    for name in ("restart", "stop_grace_period", "read_only", "cap_drop", "security_opt"):
+        assert replica[name] == alone[name], name
+
+
+@pytest.mark.parametrize("name", sorted(OTHERS))
+def test_all_others_are_pinned_watched_kept_and_out_of_reach(name: str) -> None:
+    service = SERVICES[name]
+    assert re.fullmatch(r"[\w./-]+:v?\d+\.\d+\.\d+", service["image"])
+    assert service["healthcheck"]["test"][0] == "CMD" and service["healthcheck"]["retries"] > 1
+    assert service["restart"] == "unless-stopped"
+    assert len(named_volumes(name)) == 1
+    assert "ports" not in service and service["networks"] == ["inside"]
+    assert COMPOSED["networks"]["inside"] == {"internal": True}
+
+
+def test_milvus_finds_what_it_waits_for_with_the_same_secret() -> None:
+    milvus, objects = SERVICES["milvus"]["environment"], SERVICES["objects"]["environment"]
+    assert milvus["ETCD_ENDPOINTS"] == "etcd:2379"
+    assert "--advertise-client-urls=http://etcd:2379" in SERVICES["etcd"]["command"]
+    assert milvus["MINIO_ADDRESS"] == "objects:" + objects["RUSTFS_ADDRESS"].rpartition(":")[2]
+    assert milvus["MINIO_ACCESS_KEY_ID"] == objects["RUSTFS_ACCESS_KEY"]
+    assert milvus["MINIO_SECRET_ACCESS_KEY"] == objects["RUSTFS_SECRET_KEY"]
+    waited = SERVICES["milvus"]["depends_on"]
+    assert waited == {name: {"condition": "service_healthy"} for name in ("etcd", "objects")}
+    assert list(named_volumes("etcd").values()) == [
+        option.partition("=")[2] for option in SERVICES["etcd"]["command"] if option.startswith("--data-dir")
+    ]
+    assert list(named_volumes("objects").values()) == [objects["RUSTFS_VOLUMES"]]
+
+
+def test_the_client_is_of_the_servers_own_release() -> None:
+    client = re.search(r"^pymilvus==(\d+\.\d+)", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
+    server = re.search(r":v(\d+\.\d+)", SERVICES["milvus"]["image"])
+    assert client is not None and server is not None and client[1] == server[1]
+
+
+def test_each_volume_is_of_one_service() -> None:
+    used = [volume for name in SERVICES for volume in named_volumes(name)]
+    assert sorted(used) == sorted(COMPOSED["volumes"])
