@@ -59,7 +59,10 @@ def rank(source: Source, queries: Sequence[Coded], wanted: Wanted, without: Sequ
             matches = [_matches(items, score)[: wanted.limit] for items, score in zip(others, scores, strict=True)]
             if not wanted.carried - PAYLOAD:
                 return matches
-            return [_carry(source, each, items, wanted, kept) for each, items in zip(matches, others, strict=True)]
+            documents = _documents(source, matches, others, wanted)
+            if documents is None or _still_there(source.snapshot(), before, near):
+                pairs = zip(matches, others, strict=True)
+                return [_carry(source, each, items, wanted, kept, documents) for each, items in pairs]
     raise StoreBusyError("expected the collection to rest for a moment, it changes faster than it can be read")
 
 
@@ -123,6 +126,17 @@ def _kept(source: Source, found: Sequence[Found], wanted: Wanted) -> Mapping[int
     return source.reader.features({sequence for near in found for sequence in near})
 
 
+def _documents(
+    source: Source, matches: Sequence[Sequence[Match]], found: Sequence[Found], wanted: Wanted
+) -> Mapping[int, bytes] | None:
+    """The documents of what is told, and of no more of what was looked at, where they are asked for."""
+    if "document" not in wanted.carried:
+        return None
+    told = [{match.id for match in each} for each in matches]
+    pairs = zip(told, found, strict=True)
+    return source.reader.documents({key for ids, near in pairs for key, (_, item) in near.items() if item.id in ids})
+
+
 def _scores(
     source: Source,
     queries: Sequence[Coded],
@@ -162,7 +176,17 @@ def _matches(found: Found, scores: Mapping[int, float] | None) -> list[Match]:
 
 
 def _carry(
-    source: Source, matches: Sequence[Match], found: Found, wanted: Wanted, kept: Mapping[int, bytes] | None
+    source: Source,
+    matches: Sequence[Match],
+    found: Found,
+    wanted: Wanted,
+    kept: Mapping[int, bytes] | None,
+    documents: Mapping[int, bytes] | None,
 ) -> list[Match]:
-    items = {item.id: item._replace(features=kept.get(key) if kept else None) for key, (_, item) in found.items()}
+    items = {
+        item.id: item._replace(
+            features=kept.get(key) if kept else None, document=documents.get(key) if documents else None
+        )
+        for key, (_, item) in found.items()
+    }
     return carrying.carry(matches, items, wanted.carried, source.row.settings.keep_features)
