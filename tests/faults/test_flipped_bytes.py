@@ -193,6 +193,21 @@ def test_a_payload_that_became_an_empty_one_is_noticed(tmp_path: Path) -> None:
         _answers(database)
 
 
+@pytest.mark.parametrize("change", ["state = 'rueued'", "state = 'qveued'", "number = number + 100"])
+def test_a_job_that_became_another_passes_neither_for_one_that_is_over_nor_for_none(
+    tmp_path: Path, change: str
+) -> None:
+    database = tmp_path / "hammingway.sqlite"
+    _make_recodings(database)
+    with closing(RecodingReader(database)) as reader:
+        job = reader.unfinished()[0].number
+        with closing(sqlite3.connect(database)) as connection, connection:
+            connection.execute(f"UPDATE jobs SET {change} WHERE number = ?", (job,))
+        for read in (reader.unfinished, reader.jobs, lambda: reader.job(job)):
+            with pytest.raises(DamagedStoreError, match="expected job"):
+                read()
+
+
 @pytest.mark.timeout(1200)
 def test_every_byte_of_a_wal(tmp_path: Path, folder: Path) -> None:
     database = tmp_path / "hammingway.sqlite"
