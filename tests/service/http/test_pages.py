@@ -199,7 +199,7 @@ def test_bad_parameters_are_told(client: httpx.Client) -> None:
         ({"filter": ""}, "filter: expected JSON, got nothing"),
         ({"filter": "[]"}, "filter: expected a filter, which is an object, got a list"),
         ({"filter": '{"n": {"over": 3}}'}, "filter/n: expected operators, eq, in, "),
-        ({"with": "everything"}, "with/0: expected 'payload', 'code' or 'features', got 'everything'"),
+        ({"with": "everything"}, "with/0: expected 'payload', 'code', 'features' or 'document', got 'everything'"),
         ({"with": "features"}, "with: expected a collection that keeps features, got features for one that does not"),
     ]
     for parameters, detail in cases:
