@@ -15,6 +15,8 @@ from service.errors import Fault, FaultsError
 from service.http.problems import MOST_ERRORS, answer
 
 BRIEFLY = 80
+# Where one stands whose name is empty.
+NAMELESS = "URL"
 
 
 class KnownParameters:
@@ -45,7 +47,12 @@ def refused(unknown: Iterable[str], known: Sequence[str]) -> FaultsError:
     """The error for parameters that are not known."""
     expected = f"one of {', '.join(known)}" if known else "no parameters in the URL"
     faults = [
-        Fault(name[:BRIEFLY], FaultsError.status, FaultsError.title, f"expected {expected}, got {name[:BRIEFLY]!r}")
+        Fault(
+            name[:BRIEFLY] or NAMELESS,
+            FaultsError.status,
+            FaultsError.title,
+            f"expected {expected}, got {name[:BRIEFLY]!r}",
+        )
         for name in unknown
     ]
     return FaultsError(None, faults[:MOST_ERRORS])

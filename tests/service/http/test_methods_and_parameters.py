@@ -72,6 +72,8 @@ def test_parameters_that_are_known_are_taken(client: httpx.Client) -> None:
     query = "limit=1&with=code&with=payload&filter=%7B%7D"
     assert client.get(f"{COLLECTION}/items?{query}").json()["items"][0]["id"] == "a"
     assert client.get(f"{COLLECTION}/items?{query}&Limit=1").status_code == 422
+    nameless = client.get("/livez?=5").json()
+    assert nameless["detail"] == "URL: expected no parameters in the URL, got ''"
     assert client.get("/nowhere?limt=5").status_code == 404
     assert client.get("/docs?limt=5").status_code == 200
     assert client.get("/livez?").status_code == 200
