@@ -21,7 +21,7 @@ from service.items import PAYLOAD, Item, Match, Part, Query, Shown, Wanted
 from service.stages import Stages, untimed
 from service.store import pages
 from service.store.errors import StoreBusyError, UnknownCollectionError, unknown_collection
-from service.store.schema import CollectionRow, CollectionSettings, IndexSettings, KeepFeatures, StoredItem
+from service.store.schema import CollectionRow, CollectionSettings, Consistency, IndexSettings, KeepFeatures, StoredItem
 from service.store.snapshots import Taken
 from service.upserts import Upserts
 
@@ -43,6 +43,7 @@ class Description:
     index: IndexSettings
     keep_features: KeepFeatures
     keep_documents: bool
+    consistency: Consistency | None = None
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class NewCollection:
     index: IndexSettings | None = None
     keep_features: KeepFeatures | None = None
     keep_documents: bool | None = None
+    consistency: Consistency | None = None
 
 
 @dataclass(frozen=True)
@@ -238,7 +240,7 @@ class Collections:
             (query.kind, query.document) if query.kind != "id" else ("code", items[str(query.document)].code.hex())
             for query in queries
         ]
-        load = self._hashers.bound(row.name, row.settings.hasher)
+        load = self._hashers.bound(row.name, row.settings.hasher, row.settings.hasher_checksum)
         coded, faults = encode(documents, row.settings.bits, load, "queries")
         if faults:
             raise FaultsError("nothing was searched", list(faults.values()))
@@ -250,7 +252,7 @@ class Collections:
 
     def _from_features(self, row: CollectionRow, item: StoredItem) -> Coded:
         """An item as a query, with the features that were kept of it."""
-        hasher = self._hashers.bound(row.name, row.settings.hasher)
+        hasher = self._hashers.bound(row.name, row.settings.hasher, row.settings.hasher_checksum)
         if item.features is None or hasher is None:
             return Coded(item.code)
         features = kept_features.unpack(item.features, row.settings.keep_features)
@@ -278,7 +280,7 @@ class Collections:
     def _describe(self, row: CollectionRow) -> Description:
         settings = row.settings
         count = self._backend.state(row).count
-        kept = settings.keep_features, settings.keep_documents
+        kept = settings.keep_features, settings.keep_documents, settings.consistency
         return Description(row.name, settings.bits, settings.hasher, count, settings.index, *kept)
 
     def _settings(self, wanted: NewCollection) -> CollectionSettings:
@@ -295,7 +297,9 @@ class Collections:
             raise InvalidInputError("expected a hasher that codes the documents, got none", "keep_documents")
         index = wanted.index or IndexSettings()
         _require_index(index)
-        return CollectionSettings(bits, hasher, index, keep, bool(wanted.keep_documents))
+        checksum = None if hasher is None else self._hashers.checksum(hasher)
+        documents = bool(wanted.keep_documents)
+        return CollectionSettings(bits, hasher, index, keep, documents, wanted.consistency, checksum)
 
 
 def _required(row: CollectionRow, item_id: str, item: StoredItem | None) -> StoredItem:
@@ -314,6 +318,7 @@ def _agrees(wanted: NewCollection, there: CollectionSettings) -> bool:
         same = same and wanted.index.kind == there.index.kind
         same = same and all(asked in (None, given) for asked, given in chosen)
     same = same and wanted.keep_documents in (None, there.keep_documents)
+    same = same and wanted.consistency in (None, there.consistency)
     return same and wanted.keep_features in (None, there.keep_features)
 
 
@@ -334,4 +339,5 @@ def _told(settings: CollectionSettings) -> str:
     chosen = [f"{name} {value}" for name, value in (("lists", index.lists), ("probes", index.probes)) if value]
     kind = " ".join([index.kind, *([f"({', '.join(chosen)})"] if chosen else [])])
     documents = " and keep_documents" if settings.keep_documents else ""
-    return f"{settings.bits} bits, {hasher}, index {kind} and keep_features {settings.keep_features}{documents}"
+    more = f"{documents}, consistency {settings.consistency}" if settings.consistency else documents
+    return f"{settings.bits} bits, {hasher}, index {kind} and keep_features {settings.keep_features}{more}"

@@ -3,7 +3,7 @@
 import itertools
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -58,7 +58,7 @@ class Embedded:
         if settings.consistency is not None:
             detail = f"expected none, as this store has one consistency, the strong one, got {settings.consistency}"
             raise InvalidInputError(detail, "consistency")
-        return self.writer.create_collection(name, settings, most)
+        return self.writer.create_collection(name, replace(settings, hasher_checksum=None), most)
 
     def change_index(self, row: CollectionRow, index: IndexSettings) -> None:
         """Let a collection be searched in another way."""

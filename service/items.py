@@ -12,6 +12,8 @@ from service.filters import Condition
 Kind = Literal["text", "image", "vector", "code"]
 Rank = Literal["hamming", "asymmetric", "rescored"]
 Part = Literal["payload", "code", "features"]
+# In UTF-8; stores may have to be told.
+LONGEST_ID_BYTES = 512
 PAYLOAD: frozenset[Part] = frozenset({"payload"})
 
 

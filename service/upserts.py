@@ -87,7 +87,7 @@ class Upserts:
         return [stored, beside], dict(sorted((told | faults).items()))
 
     def _stored(self, name: str, row: CollectionRow, items: Sequence[Item]) -> tuple[Stored, Faults]:
-        hasher = self._hashers.bound(name, row.settings.hasher)
+        hasher = self._hashers.bound(name, row.settings.hasher, row.settings.hasher_checksum)
         documents = [(item.kind, item.document) for item in items]
         coded, faults = encode(documents, row.settings.bits, hasher, "items", _documents_only(row))
         stored = [None if each is None else store(row, item, each) for item, each in zip(items, coded, strict=True)]

@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from fastapi import APIRouter
@@ -16,6 +17,7 @@ from service.collections import Collections
 from service.http.access import READ
 from service.http.measuring import gauge
 from service.http.state import AnyState, State
+from service.milvus.errors import StoreUnavailableError
 from service.store.errors import UnknownCollectionError
 from service.store.jobs import STATES
 
@@ -55,7 +57,9 @@ def _now(state: State) -> Iterator[Metric]:
         [([pid], state.readiness.ready)],
     )
     if state.readiness.ready:
-        yield from _collections(state.collections, pid)
+        # What cannot be reached now is left out: the rest is when it is wanted most.
+        with suppress(StoreUnavailableError):
+            yield from _collections(state.collections, pid)
         yield from _jobs(state.jobs)
 
 
