@@ -16,13 +16,15 @@ BITS = 32
 
 
 @contextmanager
-def serving(store: str, folder: Path, milvus: MilvusServer | None = None, **more: Any) -> Iterator[httpx.Client]:
+def serving(
+    store: str, folder: Path, milvus: MilvusServer | None = None, readiness: int = 200, **more: Any
+) -> Iterator[httpx.Client]:
     """A client of a service over SQLite, or over Milvus."""
     given: dict[str, Any] = {"hashers": folder / "hashers", "data": folder / "data", "threads": 4} | more
     if store == "milvus":
         assert milvus is not None
         given["store"] = milvus.uri.replace("http://", "milvus://")
-    with running(Settings(**given)) as client:
+    with running(Settings(**given), readiness) as client:
         yield client
 
 
