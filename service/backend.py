@@ -67,6 +67,10 @@ class Backend(Protocol):
     def state(self, row: CollectionRow) -> IndexState:
         """How many items it holds, and how they are indexed."""
 
+    @property
+    def most_payload_bytes(self) -> int | None:
+        """The longest payload, as JSON in UTF-8, or None of any length."""
+
     def beside(self, row: CollectionRow) -> CollectionRow | None:
         """The collection that is written with this one, while one is coded anew into the other."""
 

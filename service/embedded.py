@@ -42,6 +42,10 @@ class Embedded:
     matching: Matching
     stages: Stages = untimed
 
+    @property
+    def most_payload_bytes(self) -> None:
+        """Of any length."""
+
     def require_reachable(self) -> None:
         """It is in this process."""
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from service import kept_documents, kept_features
 from service.backend import Backend, Together
 from service.coding import Coded, encode
-from service.errors import Fault, FaultsError
+from service.errors import Fault, FaultsError, TooLargeError
 from service.hashers import Hashers
 from service.items import Item
 from service.stages import Stages, untimed
@@ -90,8 +90,24 @@ class Upserts:
         hasher = self._hashers.bound(name, row.settings.hasher, row.settings.hasher_checksum)
         documents = [(item.kind, item.document) for item in items]
         coded, faults = encode(documents, row.settings.bits, hasher, "items", _documents_only(row))
+        faults |= self._too_large(items)
         stored = [None if each is None else store(row, item, each) for item, each in zip(items, coded, strict=True)]
         return stored, faults
+
+    def _too_large(self, items: Sequence[Item]) -> Faults:
+        most = self._backend.most_payload_bytes
+        if most is None:
+            return {}
+        return {
+            place: Fault(
+                f"items/{place}/payload",
+                TooLargeError.status,
+                TooLargeError.title,
+                f"expected at most {most} bytes, as this store keeps no longer ones, got {len(item.payload)}",
+            )
+            for place, item in enumerate(items)
+            if item.payload is not None and len(item.payload) > most
+        }
 
 
 def store(row: CollectionRow, item: Item, coded: Coded) -> StoredItem:

@@ -34,6 +34,11 @@ class Milvus:
     connection: Connection
     stages: Stages = untimed
 
+    @property
+    def most_payload_bytes(self) -> int:
+        """What a JSON field of Milvus takes."""
+        return schema.LONGEST_PAYLOAD
+
     def require_reachable(self) -> None:
         """Raise StoreUnavailableError where Milvus does not answer."""
         self.connection.call("list_collections")

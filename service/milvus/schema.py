@@ -20,6 +20,7 @@ from service.store.schema import CollectionRow, CollectionSettings, IndexSetting
 PREFIX = "hammingway_"
 PROPERTY, INDEX_PROPERTY = "hammingway.collection", "hammingway.index"
 LONGEST_TEXT = 65_535
+LONGEST_PAYLOAD = 65_535
 DEFAULT_LISTS = 1024
 # Of the lists; of clustered codes of 128 bits so many found 0.96 of the 10 nearest or more.
 PROBED = 64
