@@ -226,7 +226,12 @@ class Collections:
 
     def state(self, name: str) -> tuple[Description, IndexState]:
         """A collection, and its index in this process's memory."""
-        return self._steadily(name, lambda row: (self._describe(row), self._backend.state(row)))
+
+        def look(row: CollectionRow) -> tuple[Description, IndexState]:
+            held = self._backend.state(row)
+            return _described(row, held.count), held
+
+        return self._steadily(name, look)
 
     def _code_queries(self, row: CollectionRow, queries: Sequence[Query], with_logits: bool) -> list[Coded]:
         """A code for each query; raises UnknownItemError, or FaultsError that names the bad ones.
@@ -278,10 +283,7 @@ class Collections:
         return found
 
     def _describe(self, row: CollectionRow) -> Description:
-        settings = row.settings
-        count = self._backend.state(row).count
-        kept = settings.keep_features, settings.keep_documents, settings.consistency
-        return Description(row.name, settings.bits, settings.hasher, count, settings.index, *kept)
+        return _described(row, self._backend.state(row).count)
 
     def _settings(self, wanted: NewCollection) -> CollectionSettings:
         """The settings of a new collection; raises InvalidInputError, or UnknownHasherError."""
@@ -300,6 +302,12 @@ class Collections:
         checksum = None if hasher is None else self._hashers.checksum(hasher)
         documents = bool(wanted.keep_documents)
         return CollectionSettings(bits, hasher, index, keep, documents, wanted.consistency, checksum)
+
+
+def _described(row: CollectionRow, count: int) -> Description:
+    settings = row.settings
+    kept = settings.keep_features, settings.keep_documents, settings.consistency
+    return Description(row.name, settings.bits, settings.hasher, count, settings.index, *kept)
 
 
 def _required(row: CollectionRow, item_id: str, item: StoredItem | None) -> StoredItem:

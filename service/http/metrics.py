@@ -4,7 +4,6 @@ import asyncio
 import os
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import Any
 
 from fastapi import APIRouter
@@ -17,7 +16,6 @@ from service.collections import Collections
 from service.http.access import READ
 from service.http.measuring import gauge
 from service.http.state import AnyState, State
-from service.milvus.errors import StoreUnavailableError
 from service.store.errors import UnknownCollectionError
 from service.store.jobs import STATES
 
@@ -57,8 +55,8 @@ def _now(state: State) -> Iterator[Metric]:
         [([pid], state.readiness.ready)],
     )
     if state.readiness.ready:
-        # What cannot be reached now is left out: the rest is when it is wanted most.
-        with suppress(StoreUnavailableError):
+        if state.settings.embedded:
+            # Milvus would have to count the items anew for each, and has metrics of its own.
             yield from _collections(state.collections, pid)
         yield from _jobs(state.jobs)
 

@@ -106,7 +106,9 @@ class Milvus:
 
     def state(self, row: CollectionRow) -> IndexState:
         """How many items it holds; nothing of it is in this process's memory."""
-        return IndexState(self._table(row).count(), 0, 0, row.settings.index, False, None)
+        index = row.settings.index
+        ivf = None if index.kind == "flat" else (schema.lists(index), schema.probes(index, exact=False))
+        return IndexState(self._table(row).count(), 0, 0, index, False, None, ivf)
 
     def beside(self, row: CollectionRow) -> CollectionRow | None:
         """None: there is no re-coding."""

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from time import monotonic
 from typing import Any
 
 from pymilvus import MilvusClient, MilvusException
@@ -13,6 +14,7 @@ from service.store.errors import UnknownCollectionError
 
 UNKNOWN_COLLECTION = 100
 NOT_LOADED = 101
+CONNECT_SECONDS = 3.0
 log = logging.getLogger(__name__)
 # Told with whole tracebacks there, and again by whoever answers the request.
 logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
@@ -29,6 +31,7 @@ class Connection:
         self._address = address
         self._lock = threading.Lock()
         self._client: MilvusClient | None = None
+        self._failed: tuple[float, Exception] | None = None
 
     def call(self, method: str, *arguments: Any, **named: Any) -> Any:
         """What a method of the client returns; it may take as many seconds as the address says.
@@ -49,19 +52,30 @@ class Connection:
                 self._client = None
 
     def _connected(self) -> MilvusClient:
+        asked = monotonic()
         with self._lock:
             if self._client is None:
-                address = self._address
-                tls = {} if address.certificate is None else {"server_pem_path": str(address.certificate)}
-                self._client = MilvusClient(
-                    address.uri,
-                    token=address.token or "",
-                    db_name=address.database or "",
-                    timeout=address.seconds,
-                    dedicated=True,
-                    **tls,
-                )
+                if self._failed is not None and self._failed[0] > asked:
+                    # Somebody has tried while this one waited: they do not wait for one another in turn.
+                    raise self._failed[1]
+                try:
+                    self._client = _connect(self._address)
+                except Exception as error:
+                    self._failed = monotonic(), error
+                    raise
             return self._client
+
+
+def _connect(address: Address) -> MilvusClient:
+    tls = {} if address.certificate is None else {"server_pem_path": str(address.certificate)}
+    return MilvusClient(
+        address.uri,
+        token=address.token or "",
+        db_name=address.database or "",
+        timeout=min(address.seconds, CONNECT_SECONDS),
+        dedicated=True,
+        **tls,
+    )
 
 
 def _translated(error: Exception) -> HammingwayError:

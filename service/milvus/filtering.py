@@ -42,10 +42,10 @@ def expression(condition: "Condition | None") -> str:
     """An expression that holds for every item that the filter lets through, and maybe for others."""
     match condition:
         case All(conditions):
-            return " and ".join(f"({each})" for each in map(expression, conditions) if each)
+            return _joined("and", [each for each in map(expression, conditions) if each])
         case AnyOf(conditions):
             parts = [expression(each) for each in conditions]
-            return EVERYTHING if not all(parts) else " or ".join(f"({each})" for each in parts)
+            return EVERYTHING if not all(parts) else _joined("or", parts)
         case Field():
             return _field(condition)
     return EVERYTHING
@@ -57,7 +57,7 @@ def _field(field: Field) -> str:
     place = "payload" + "".join(f'["{name}"]' for name in field.path)
     parts = [each for each in (_comparison(each, place) for each in field.comparisons) if each]
     # Of a list one element may satisfy them, which Milvus does not look at.
-    return "" if not parts else f"(lists == true) or ({' and '.join(parts)})"
+    return "" if not parts else f"(lists == true) or ({_joined('and', parts)})"
 
 
 def _comparison(comparison: Comparison, place: str) -> str:
@@ -66,8 +66,17 @@ def _comparison(comparison: Comparison, place: str) -> str:
     if not known or len(known) < len(values):
         return EVERYTHING
     if comparison.operator == "in":
-        return "(" + " or ".join(f"{place} == {value}" for value in known) + ")"
-    return f"({place} {_SIGNS[comparison.operator]} {known[0]})"
+        kinds = [[value for value in known if value.startswith('"') is text] for text in (False, True)]
+        return _joined("or", [f"{place} in [{', '.join(each)}]" for each in kinds if each])
+    return f"{place} {_SIGNS[comparison.operator]} {known[0]}"
+
+
+def _joined(word: str, parts: Sequence[str]) -> str:
+    """A tree, as Milvus takes no expression that is deep: a row of 64 is."""
+    if len(parts) < 2:
+        return "".join(parts)
+    half = len(parts) // 2
+    return f"({_joined(word, parts[:half])}) {word} ({_joined(word, parts[half:])})"
 
 
 def _literal(scalar: Scalar) -> str | None:

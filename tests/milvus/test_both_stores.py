@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx
 import numpy as np
+import orjson
 import pytest
 
 from tests.filtering import holds
@@ -32,6 +33,14 @@ FILTERS: list[dict[str, Any]] = [
     {"a b-c.d": 1},
     {"wéird": {"gte": 1}},
     {"n": {"in": []}},
+    {"n": {"in": list(range(50))}},
+    {"n": {"in": list(range(20, 10_000))}},
+    {"tag": {"in": ["ünï", "", *(f"no {place}" for place in range(9_000))]}},
+    {"tag": "ünï"},
+    {"or": [{"n": place} for place in range(0, 200, 2)]},
+    {"and": [{"n": {"gte": place}} for place in range(150)]},
+    {"tag": {"in": ["red", 3]}, "n": {"in": ["red", 3, 4.5]}},
+    {"tag": {"gt": "u"}},
 ]
 
 
@@ -103,16 +112,16 @@ def test_filters_equal_the_rules(client: httpx.Client) -> None:
     code = items[0]["code"]
     for condition in FILTERS:
         through = [each for each in items if holds(condition, each["payload"])]
-        for limit in (3, 1000):
-            expected = nearest(through, code, limit) if through else []
-            assert search(client, "filtered", code, limit=limit, filter=condition) == expected, condition
+        expected = nearest(through, code, 5) if through else []
+        assert search(client, "filtered", code, limit=5, filter=condition) == expected, condition
+        if len(_json(condition)) > 8000:
+            # In a URL.
+            continue
         page = done(client.get("/v1/collections/filtered/items", params={"limit": 1000, "filter": _json(condition)}))
         assert [each["id"] for each in page["items"]] == sorted(each["id"] for each in through), condition
 
 
 def _json(value: Any) -> str:
-    import orjson
-
     return orjson.dumps(value).decode()
 
 
@@ -213,6 +222,8 @@ def test_ivf_is_exact_where_it_has_to_be(client: httpx.Client) -> None:
     assert len(search(client, "lists", code, limit=20)) == 20
     changed = done(client.patch("/v1/collections/lists", json={"index": {"kind": "ivf", "lists": 16, "probes": 4}}))
     assert changed["index"] == {"kind": "ivf", "lists": 16, "probes": 4}
+    told = done(client.get("/v1/collections/lists/stats"))["index"]
+    assert (told["kind"], told.get("lists", 16), told.get("probes", 4)) == ("ivf", 16, 4)
 
 
 def test_drift_looks_at_the_latest(client: httpx.Client) -> None:
