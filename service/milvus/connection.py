@@ -5,6 +5,7 @@ import threading
 from time import monotonic
 from typing import Any
 
+import grpc
 from pymilvus import MilvusClient, MilvusException
 
 from models.errors import HammingwayError
@@ -14,6 +15,7 @@ from service.store.errors import UnknownCollectionError
 
 UNKNOWN_COLLECTION = 100
 NOT_LOADED = 101
+UNREACHABLE = 2
 CONNECT_SECONDS = 3.0
 log = logging.getLogger(__name__)
 # Told with whole tracebacks there, and again by whoever answers the request.
@@ -80,9 +82,19 @@ def _connect(address: Address) -> MilvusClient:
 
 def _translated(error: Exception) -> HammingwayError:
     code = error.code if isinstance(error, MilvusException) else None
-    told = (error.message if isinstance(error, MilvusException) else str(error))[:300]
+    told = _told(error)
     if code == UNKNOWN_COLLECTION:
         return UnknownCollectionError("expected a collection that is there, got one that was deleted meanwhile")
     if code == NOT_LOADED:
         return NotLoadedError(f"expected the collection to be in Milvus's memory, it is not yet: {told}")
-    return StoreUnavailableError(f"expected Milvus to answer, it does not now: {told or type(error).__name__}")
+    return StoreUnavailableError(f"expected Milvus to answer, it does not now: {told}")
+
+
+def _told(error: Exception) -> str:
+    """What is wrong in a line, without the address, which is nobody's business who only sends requests."""
+    if isinstance(error, grpc.RpcError):
+        code: str = error.code().name
+        return code.replace("_", " ").lower()
+    if not isinstance(error, MilvusException):
+        return type(error).__name__
+    return "it cannot be reached" if error.code == UNREACHABLE else " ".join(str(error.message).split())[:300]

@@ -64,7 +64,9 @@ def test_what_was_acknowledged_is_there_after_kills_under_writes(milvus: MilvusS
             time.sleep(0.005)
         milvus.kill()
         reply = client.post("/v1/collections/kept/search", json={"query": {"code": "00000000"}})
-        assert (reply.status_code, reply.json()["title"]) == (503, "Store unavailable")
+        problem = reply.json()
+        assert (reply.status_code, problem["title"]) == (503, "Store unavailable")
+        assert problem["detail"] == "expected Milvus to answer, it does not now: it cannot be reached"
         assert reply.headers["Retry-After"] == "1"
         assert client.get("/readyz").status_code == 503
         assert client.get("/livez").status_code == 200
