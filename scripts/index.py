@@ -2,8 +2,9 @@
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any, get_args
 
 import orjson
 
@@ -13,9 +14,13 @@ from scripts.console import progress, run
 from scripts.datasets import DATA_DIR_HELP, DATA_HELP, open_dataset
 from scripts.datasets.ndjson import SUFFIXES
 from scripts.documents import in_json
+from scripts.options import positive
 from service.client import Client, Collection, Indexed, ServiceError
+from service.store.schema import IndexKind, KeepFeatures
 
 UNKNOWN_COLLECTION = 404
+KINDS = get_args(IndexKind)
+KEPT = get_args(KeepFeatures)
 
 
 def main() -> None:
@@ -27,11 +32,17 @@ def main() -> None:
     settings = parser.add_mutually_exclusive_group()
     settings.add_argument("--hasher", metavar="H", help="name, or name@version, to create the collection with")
     settings.add_argument("--bits", type=int, help="code length to create the collection with, if items bring codes")
+    parser.add_argument("--keep-documents", action="store_true", help="create it so that it can be coded anew")
+    parser.add_argument("--keep-features", choices=KEPT, help="create it with features to rank by")
+    parser.add_argument("--index", choices=KINDS, help="create it to be searched so (default: flat, exactly)")
+    parser.add_argument("--lists", type=positive, metavar="N", help="of an IVF index (default: by its size)")
+    parser.add_argument("--probes", type=positive, metavar="N", help="lists that a search looks into")
     parser.add_argument("--data-dir", type=Path, help=DATA_DIR_HELP)
     arguments = parser.parse_args()
+    wanted = wanted_settings(arguments)
     size, lines = open_lines(arguments.data, arguments.data_dir)
     with connect(arguments.url) as client:
-        described = open_collection(client, arguments.collection, arguments.hasher, arguments.bits)
+        described = open_collection(client, arguments.collection, wanted)
         done = Indexed(0)
         try:
             with progress("indexing", size) as advance:
@@ -68,12 +79,32 @@ def open_lines(data: str, data_dir: Path | None) -> tuple[int, Iterator[bytes]]:
     )
 
 
-def open_collection(client: Client, name: str, hasher: str | None, bits: int | None) -> Collection:
-    """The collection as it is, created where it is missing."""
-    if hasher is not None:
-        return client.create_collection(name, hasher=hasher)
-    if bits is not None:
-        return client.create_collection(name, bits=bits)
+def wanted_settings(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What the collection is to be created with; empty where it has to be there already."""
+    index = {name: getattr(arguments, name) for name in ("lists", "probes") if getattr(arguments, name) is not None}
+    if arguments.index or index:
+        # The service says what is wrong with lists of a flat one.
+        index["kind"] = arguments.index or "ivf"
+    given = {
+        "hasher": arguments.hasher,
+        "bits": arguments.bits,
+        "keep_features": arguments.keep_features,
+        "keep_documents": arguments.keep_documents or None,
+        "index": index or None,
+    }
+    wanted = {name: value for name, value in given.items() if value is not None}
+    if wanted and arguments.hasher is None and arguments.bits is None:
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in wanted)
+        raise InvalidInputError(
+            f"expected --hasher or --bits with {options}, to create the collection with, got neither"
+        )
+    return wanted
+
+
+def open_collection(client: Client, name: str, wanted: Mapping[str, Any]) -> Collection:
+    """The collection as it is, created where it is missing; one that is there has to be as it is wanted."""
+    if wanted:
+        return client.create_collection(name, **wanted)
     try:
         return client.collection(name)
     except ServiceError as error:

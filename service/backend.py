@@ -3,7 +3,7 @@
 `service.embedded` is SQLite and FAISS in this process, `service.milvus` a Milvus that any number of processes share.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -13,7 +13,7 @@ from service.filters import Condition
 from service.ids import Ids
 from service.index.collection import IndexState
 from service.index.snapshot import Snapshot
-from service.items import Match, Wanted
+from service.items import Match, Part, Wanted
 from service.store.pages import Asked, Page
 from service.store.schema import CollectionRow, CollectionSettings, IndexSettings, StoredItem
 from service.store.snapshots import Taken
@@ -86,8 +86,8 @@ class Backend(Protocol):
     def delete_matching(self, row: CollectionRow, condition: Condition) -> int:
         """Delete the items that a filter lets through; returns how many there were."""
 
-    def item(self, row: CollectionRow, item_id: str, whole: bool = False) -> StoredItem | None:
-        """The item of that id, `whole` with the features kept of it, or None."""
+    def item(self, row: CollectionRow, item_id: str, carried: Collection[Part] = ()) -> StoredItem | None:
+        """The item of that id, with the features or the document kept of it where it is to carry them, or None."""
 
     def page(self, row: CollectionRow, asked: Asked) -> Page:
         """Items in the order of their ids (by code point)."""

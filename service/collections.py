@@ -136,29 +136,30 @@ class Collections:
         """One item; raises UnknownItemError."""
         return self._steadily(name, lambda row: _required(row, item_id, self._backend.item(row, item_id)))
 
-    def shown(self, name: str, item_id: str, carried: frozenset[Part] = PAYLOAD) -> Shown:
-        """One item, with its features where they are asked for; raises UnknownItemError."""
+    def shown(self, name: str, item_id: str, carried: frozenset[Part] = PAYLOAD) -> tuple[str | None, Shown]:
+        """The hasher, and one item with what is asked for of it; raises UnknownItemError."""
 
-        def show(row: CollectionRow) -> Shown:
+        def show(row: CollectionRow) -> tuple[str | None, Shown]:
             carrying.require(row, carried)
-            item = _required(row, item_id, self._backend.item(row, item_id, "features" in carried))
-            return carrying.show(item, carried, row.settings.keep_features)
+            item = _required(row, item_id, self._backend.item(row, item_id, carried))
+            return row.settings.hasher, carrying.show(item, carried, row.settings.keep_features)
 
         return self._steadily(name, show)
 
     def page(
         self, name: str, limit: int, after: str, condition: "Condition | None", carried: frozenset[Part] = PAYLOAD
-    ) -> tuple[list[Shown], str | None]:
-        """At most `limit` items whose ids come after `after`, in the order of ids; and the id to go on after, if any.
+    ) -> tuple[str | None, list[Shown], str | None]:
+        """The hasher, at most `limit` items whose ids come after `after`, by id, and the id to go on after, if any.
 
         With a filter a page may come short of `limit`, or be empty, before the end.
         """
-        asked = pages.Asked(limit, after, condition, "features" in carried)
+        asked = pages.Asked(limit, after, condition, "features" in carried, "document" in carried)
 
-        def read(row: CollectionRow) -> tuple[list[Shown], str | None]:
+        def read(row: CollectionRow) -> tuple[str | None, list[Shown], str | None]:
             carrying.require(row, carried)
             page = self._backend.page(row, asked)
-            return [carrying.show(item, carried, row.settings.keep_features) for item in page.items], page.last
+            shown = [carrying.show(item, carried, row.settings.keep_features) for item in page.items]
+            return row.settings.hasher, shown, page.last
 
         return self._steadily(name, read)
 
@@ -174,6 +175,17 @@ class Collections:
             sides = {"queries/0": "a", "queries/1": "b"}
             faults = [replace(each, where=sides[each.where[:9]] + each.where[9:]) for each in error.faults]
             raise FaultsError("nothing was compared", faults) from None
+        except UnknownItemError as error:
+            row = self._row(name)
+            unknown = [
+                Fault(f"{side}/id", error.status, error.title, str(_unknown(row, str(query.document))))
+                for side, query in (("a", a), ("b", b))
+                if query.kind == "id" and self._backend.item(row, str(query.document)) is None
+            ]
+            if not unknown:
+                # Written in between.
+                raise
+            raise FaultsError("nothing was compared", unknown) from None
 
     def delete_items(self, name: str, ids: Sequence[str]) -> int:
         """Delete items by id; returns how many were there."""
@@ -239,8 +251,9 @@ class Collections:
         `with_logits` of items, too, whose features were kept.
         """
         by_features = with_logits and row.settings.keep_features != "none"
+        kept: frozenset[Part] = frozenset({"features"}) if by_features else frozenset()
         by_id = {str(query.document) for query in queries if query.kind == "id"}
-        items = {item_id: _required(row, item_id, self._backend.item(row, item_id, by_features)) for item_id in by_id}
+        items = {item_id: _required(row, item_id, self._backend.item(row, item_id, kept)) for item_id in by_id}
         documents = [
             (query.kind, query.document) if query.kind != "id" else ("code", items[str(query.document)].code.hex())
             for query in queries
@@ -312,8 +325,12 @@ def _described(row: CollectionRow, count: int) -> Description:
 
 def _required(row: CollectionRow, item_id: str, item: StoredItem | None) -> StoredItem:
     if item is None:
-        raise UnknownItemError(f"expected the id of an item of {row.name!r}, got {item_id[:80]!r}")
+        raise _unknown(row, item_id)
     return item
+
+
+def _unknown(row: CollectionRow, item_id: str) -> UnknownItemError:
+    return UnknownItemError(f"expected the id of an item of {row.name!r}, got {item_id[:80]!r}")
 
 
 def _agrees(wanted: NewCollection, there: CollectionSettings) -> bool:

@@ -2,7 +2,7 @@
 
 import itertools
 from array import array
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from service.ids import Ids
 from service.index.collection import IndexState
 from service.index.follower import Follower
 from service.index.snapshot import Snapshot
+from service.items import Part
 from service.matching import Matching
 from service.ranking import Source
 from service.stages import Stages, untimed
@@ -95,9 +96,11 @@ class Embedded:
         """Delete the items that a filter lets through, all in one write; returns how many there were."""
         return self.writer.delete_matching(row.number, condition)
 
-    def item(self, row: CollectionRow, item_id: str, whole: bool = False) -> StoredItem | None:
-        """The item of that id, `whole` with the features kept of it, or None."""
-        return (self.reader.whole_item if whole else self.reader.item)(row.number, item_id)
+    def item(self, row: CollectionRow, item_id: str, carried: Collection[Part] = ()) -> StoredItem | None:
+        """The item of that id, with what is kept of it where it is to carry that, or None."""
+        if "features" in carried or "document" in carried:
+            return self.reader.whole_item(row.number, item_id, "document" in carried)
+        return self.reader.item(row.number, item_id)
 
     def page(self, row: CollectionRow, asked: Asked) -> Page:
         """Items in the order of their ids, all of one moment."""

@@ -11,9 +11,9 @@ from service.filters import Condition
 
 Kind = Literal["text", "image", "vector", "code"]
 Rank = Literal["hamming", "asymmetric", "rescored"]
-Part = Literal["payload", "code", "features"]
 # In UTF-8; stores may have to be told.
 LONGEST_ID_BYTES = 512
+Part = Literal["payload", "code", "features", "document"]
 PAYLOAD: frozenset[Part] = frozenset({"payload"})
 
 
@@ -54,7 +54,7 @@ class Wanted:
 class Match(NamedTuple):
     """An item that was found; `distance` is Hamming's; `score` is what it was ranked by, if by anything else.
 
-    `code` and `features` (d,) float32 only where they were asked for.
+    `code`, `features` (d,) float32 and `document` only where they were asked for.
     """
 
     id: str
@@ -63,12 +63,14 @@ class Match(NamedTuple):
     score: float | None = None
     code: bytes | None = None
     features: NDArray[np.float32] | None = None
+    document: "tuple[Kind, Document] | None" = None
 
 
 class Shown(NamedTuple):
-    """An item as it is kept, by itself; `features` (d,) float32 only where they were asked for."""
+    """An item as it is kept, by itself; `features` (d,) float32 and `document` only where asked for."""
 
     id: str
     code: bytes
     payload: bytes | None
     features: NDArray[np.float32] | None = None
+    document: "tuple[Kind, Document] | None" = None

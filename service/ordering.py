@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from service import carrying, rescoring
 from service.coding import Coded
-from service.items import PAYLOAD, Match, Wanted
+from service.items import Match, Wanted
 from service.store.errors import DamagedStoreError
 from service.store.schema import CollectionSettings, StoredItem
 
@@ -24,10 +24,20 @@ def ordered(
     `kept` are the features of all of them, by number, where they are to be ranked by or to be given.
     """
     scores = _scores(settings, queries, found, wanted, kept)
-    matches = [_matches(items, score)[: wanted.limit] for items, score in zip(found, scores, strict=True)]
-    if not wanted.carried - PAYLOAD:
-        return matches
-    return [_carry(settings, each, items, wanted, kept) for each, items in zip(matches, found, strict=True)]
+    return [_matches(items, score)[: wanted.limit] for items, score in zip(found, scores, strict=True)]
+
+
+def with_carried(
+    settings: CollectionSettings,
+    matches: Sequence[Sequence[Match]],
+    found: Sequence[Found],
+    wanted: Wanted,
+    kept: Mapping[int, bytes] | None,
+    documents: Mapping[int, bytes] | None = None,
+) -> list[list[Match]]:
+    """The matches of each query with all that they are to carry; `documents` are those kept of them, by number."""
+    pairs = zip(matches, found, strict=True)
+    return [_carry(settings, each, items, wanted, kept, documents) for each, items in pairs]
 
 
 def without_itself(found: Found, itself: str | None, most: int) -> Found:
@@ -76,6 +86,12 @@ def _carry(
     found: Found,
     wanted: Wanted,
     kept: Mapping[int, bytes] | None,
+    documents: Mapping[int, bytes] | None,
 ) -> list[Match]:
-    items = {item.id: item._replace(features=kept.get(key) if kept else None) for key, (_, item) in found.items()}
+    items = {
+        item.id: item._replace(
+            features=kept.get(key) if kept else None, document=documents.get(key) if documents else None
+        )
+        for key, (_, item) in found.items()
+    }
     return carrying.carry(matches, items, wanted.carried, settings.keep_features)

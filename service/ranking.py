@@ -9,9 +9,9 @@ from models.codes import Codes
 from service import rescoring
 from service.coding import Coded
 from service.index.snapshot import NOTHING, UNKNOWN, Candidates, Snapshot
-from service.items import Match, Wanted
+from service.items import PAYLOAD, Match, Wanted
 from service.matching import Matching
-from service.ordering import Found, ordered, without_itself
+from service.ordering import Found, ordered, with_carried, without_itself
 from service.stages import Stages, untimed
 from service.store.errors import DamagedStoreError, StoreBusyError
 from service.store.reader import Reader
@@ -57,7 +57,12 @@ def _rank(source: Source, queries: Sequence[Coded], wanted: Wanted, without: Seq
         if settled or _still_there(source.snapshot(), before, near):
             if missing:
                 raise DamagedStoreError(f"expected the rows of all items found, {missing} are gone: it is damaged")
-            return ordered(source.row.settings, queries, others, wanted, kept)
+            matches = ordered(source.row.settings, queries, others, wanted, kept)
+            if not wanted.carried - PAYLOAD:
+                return matches
+            documents = _documents(source, matches, others, wanted)
+            if documents is None or _still_there(source.snapshot(), before, near):
+                return with_carried(source.row.settings, matches, others, wanted, kept, documents)
     raise StoreBusyError("expected the collection to rest for a moment, it changes faster than it can be read")
 
 
@@ -109,6 +114,17 @@ def _kept(source: Source, found: Sequence[Found], wanted: Wanted) -> Mapping[int
     if wanted.rank != "rescored" and "features" not in wanted.carried:
         return None
     return source.reader.features({sequence for near in found for sequence in near})
+
+
+def _documents(
+    source: Source, matches: Sequence[Sequence[Match]], found: Sequence[Found], wanted: Wanted
+) -> Mapping[int, bytes] | None:
+    """The documents of what is told, and of no more of what was looked at, where they are asked for."""
+    if "document" not in wanted.carried:
+        return None
+    told = [{match.id for match in each} for each in matches]
+    pairs = zip(told, found, strict=True)
+    return source.reader.documents({key for ids, near in pairs for key, (_, item) in near.items() if item.id in ids})
 
 
 def _still_there(after: Snapshot, before: Snapshot, near: Sequence[Candidates]) -> bool:

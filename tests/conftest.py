@@ -2,12 +2,16 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 
+from service.settings import Settings
+from tests.serving import running
 from tests.shared import made_once
 
 DIMENSION = 12
@@ -39,3 +43,22 @@ def _train_all(folder: Path) -> None:
 def hashers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with `digits@1` (image), `pydocs@1` (text) and `vectors@1` (12 numbers), 64 bits each."""
     return made_once(tmp_path_factory, "hashers", _train_all)
+
+
+@pytest.fixture(scope="session")
+def served(hashers: Path) -> Path:
+    """The directory of hashers that `settings` names; some folders of tests have one with more in it."""
+    return hashers
+
+
+@pytest.fixture(scope="module")
+def settings(served: Path, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """The hashers that are served, a data folder of the module's own."""
+    return Settings(hashers=served, data=tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def client(settings: Settings) -> Iterator[httpx.Client]:
+    """The service by those settings, by plain HTTP."""
+    with running(settings) as serving:
+        yield serving

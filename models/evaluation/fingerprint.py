@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from models.codes import Codes, pack
 from models.evaluation.metrics import share_of_ones
+from models.folder import DamagedHasherError
 from models.hasher import Hasher
 
 QUANTILES = (0.25, 0.5, 0.75, 0.95)
@@ -33,9 +34,31 @@ class Fingerprint:
 
     @classmethod
     def of_card(cls, card: Mapping[str, Any]) -> "Fingerprint | None":
-        """What a hasher's card holds; None of hashers that were trained before there were fingerprints."""
+        """What a hasher's card holds; None of hashers that were trained before there were fingerprints.
+
+        Raises DamagedHasherError where it is no fingerprint of a hasher of so many bits.
+        """
         held = card.get("fingerprint")
-        return None if held is None else cls(**held)
+        if held is None:
+            return None
+        try:
+            found = cls(**held)
+            expected = {"share_of_ones": int(card["bits"]), "errors": len(QUANTILES), "above": len(QUANTILES)}
+            came = {name: len(np.asarray(getattr(found, name), np.float64)) for name in expected}
+            fits = int(found.items) > 0 and float(found.mean_error) >= 0
+        except (TypeError, ValueError) as error:
+            raise DamagedHasherError(f"{_told(card)} is none: {error}") from None
+        if came != expected or not fits:
+            numbers = ", ".join(f"{count} of {name}, got {came[name]}" for name, count in expected.items())
+            raise DamagedHasherError(
+                f"{_told(card)} is none: expected {numbers}; items above 0, got {found.items}; a mean error from 0 on, "
+                f"got {found.mean_error}"
+            )
+        return found
+
+
+def _told(card: Mapping[str, Any]) -> str:
+    return f"expected the card of {card['name']}@{card['version']} to hold a fingerprint of its training, what it holds"
 
 
 def take_fingerprint(hasher: Hasher, rows: NDArray[np.float32]) -> Fingerprint:

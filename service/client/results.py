@@ -122,6 +122,7 @@ class Match:
     payload: dict[str, Any] | None = None
     code: str | None = None
     features: list[float] | None = None
+    document: dict[str, Any] | None = None
     score: float | None = None
 
 
@@ -133,6 +134,8 @@ class Item:
     code: str | None = None
     payload: dict[str, Any] | None = None
     features: list[float] | None = None
+    document: dict[str, Any] | None = None
+    hasher: str | None = None
 
 
 @dataclass(frozen=True)
@@ -141,6 +144,7 @@ class Page:
 
     items: list[Item]
     cursor: str | None
+    hasher: str | None = None
 
 
 @dataclass(frozen=True)

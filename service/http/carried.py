@@ -1,5 +1,6 @@
-"""What items bring along into a reply: payload, code and features, as they are asked for by `with`."""
+"""What items bring along into a reply: payload, code, features and document, as they are asked for by `with`."""
 
+import base64
 from collections.abc import Collection
 
 from service.http.reply import fragment
@@ -15,4 +16,8 @@ def carried(item: Match | Shown, parts: Collection[Part]) -> dict[str, object]:
         told["payload"] = fragment(item.payload)
     if "features" in parts:
         told["features"] = item.features
+    if "document" in parts and item.document is not None:
+        kind, document = item.document
+        # As a query or an item to index is given, so that it can be sent as it came.
+        told["document"] = {kind: base64.b64encode(document).decode() if isinstance(document, bytes) else document}
     return told

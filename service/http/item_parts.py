@@ -14,8 +14,8 @@ With = Annotated[
     list[Part],
     Query(
         alias="with",
-        description="what comes beside the id, by default code and payload; may be repeated; `features` are of a "
-        "collection that keeps them",
+        description="what comes beside the id, by default code and payload; may be repeated; `features` and `document` "
+        "are of a collection that keeps them",
     ),
 ]
 

@@ -51,7 +51,8 @@ async def get(collection: str, item_id: str, state: ServiceState, carried: With 
     """The item's code and payload, or what `with` asks for."""
 
     def work() -> Response:
-        return reply(told(state.collections.shown(collection, item_id, frozenset(carried)), carried))
+        hasher, item = state.collections.shown(collection, item_id, frozenset(carried))
+        return reply(told(item, carried) | {"hasher": hasher})
 
     return await state.readers.run(work)
 

@@ -57,9 +57,9 @@ async def get(
             raise InvalidInputError(f"expected at most {most}, got {limit}", "limit")
         after = FIRST if cursor is None else read_cursor(collection, cursor)
         wanted = limit or min(DEFAULT_LIMIT, most)
-        items, last = state.collections.page(collection, wanted, after, _condition(filter), frozenset(carried))
+        hasher, items, last = state.collections.page(collection, wanted, after, _condition(filter), frozenset(carried))
         following = None if last is None else write_cursor(collection, last)
-        return reply({"items": [told(item, carried) for item in items], "cursor": following})
+        return reply({"items": [told(item, carried) for item in items], "cursor": following, "hasher": hasher})
 
     return await state.readers.run(work)
 

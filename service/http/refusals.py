@@ -28,6 +28,7 @@ from service.errors import (
 )
 from service.http import multipart
 from service.http.body import JSON, parse_json, validate
+from service.http.parameters import refused
 from service.http.problems import BUG, MEDIA_TYPE, RETRIED, Problem, content, problem
 from service.store.errors import StorageFullError, UnknownCollectionError
 
@@ -103,7 +104,9 @@ FURTHER: dict[tuple[str, str], tuple[HammingwayError, ...]] = {
         ),
     ),
     ("post", "/v1/collections/{collection}/search"): (NO_ITEM,),
-    ("post", "/v1/collections/{collection}/compare"): (NO_ITEM,),
+    ("post", "/v1/collections/{collection}/compare"): (
+        FaultsError("nothing was compared", [Fault("a/id", NO_ITEM.status, NO_ITEM.title, str(NO_ITEM))]),
+    ),
     ("post", "/v1/encode"): (NO_HASHER,),
     ("post", "/v1/decode"): (NO_HASHER, NO_COLLECTION),
     ("post", "/v1/collections/{collection}/recode"): (
@@ -164,6 +167,7 @@ def _errors(
     if JSON in bodies:
         yield _empty(models[bodies[JSON]["schema"]["$ref"].rpartition("/")[2]])
     yield from _of_parameters(operation)
+    yield refused(["nope"], [each["name"] for each in operation.get("parameters", ()) if each["in"] == "query"])
     yield from FURTHER.get((method, path), ())
     if COLLECTION in path and not (method == "put" and path.endswith(COLLECTION)):
         yield NO_COLLECTION

@@ -1,6 +1,6 @@
 """Collections in a Milvus: nothing of them is kept in this process, so any number of services may share one."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from service.backend import Together
 from service.errors import TooLargeError, TooManyCollectionsError
 from service.filters import Condition
 from service.index.collection import IndexState
+from service.items import Part
 from service.milvus import schema
 from service.milvus.connection import Connection
 from service.milvus.errors import NotOfferedError
@@ -143,9 +144,9 @@ class Milvus:
             there += len(found)
         return there
 
-    def item(self, row: CollectionRow, item_id: str, whole: bool = False) -> StoredItem | None:
-        """The item of that id, `whole` with the features kept of it, or None."""
-        found = self._table(row).query(among([item_id]), _fields(whole))
+    def item(self, row: CollectionRow, item_id: str, carried: Collection[Part] = ()) -> StoredItem | None:
+        """The item of that id, with the features kept of it where it is to carry them, or None."""
+        found = self._table(row).query(among([item_id]), _fields("features" in carried))
         return schema.stored_item(found[0]) if found else None
 
     def page(self, row: CollectionRow, asked: Asked) -> Page:

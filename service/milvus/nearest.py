@@ -14,11 +14,11 @@ import numpy as np
 from models.errors import InvalidInputError
 from service.coding import Coded
 from service.filters import Condition
-from service.items import Match, Wanted
+from service.items import PAYLOAD, Match, Wanted
 from service.milvus.filtering import expression, lets_through
 from service.milvus.schema import stored_item
 from service.milvus.table import Table
-from service.ordering import ordered, without_itself
+from service.ordering import ordered, with_carried, without_itself
 from service.rescoring import candidates
 from service.stages import Stages, untimed
 from service.store.schema import CollectionRow
@@ -64,7 +64,8 @@ class Source:
             numbered |= {number: item.features or b"" for number, (_, item) in items.items()}
             found.append(without_itself(items, itself, most))
         kept = numbered if "features" in _fields(wanted) else None
-        return ordered(self.row.settings, queries, found, wanted, kept)
+        matches = ordered(self.row.settings, queries, found, wanted, kept)
+        return with_carried(self.row.settings, matches, found, wanted, kept) if wanted.carried - PAYLOAD else matches
 
 
 def _fields(wanted: Wanted) -> list[str]:

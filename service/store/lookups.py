@@ -6,10 +6,14 @@ from typing import Any
 
 import orjson
 
-from service.store.rows import ITEM_COLUMNS, stored_item, verified_features
+from models.errors import InvalidInputError
+from service.store.rows import ITEM_COLUMNS, stored_item, verified_document, verified_features
 from service.store.schema import StoredItem
 
 BY_SEQUENCE = f"SELECT {ITEM_COLUMNS} FROM json_each(?) CROSS JOIN items ON sequence = value"  # nosec B608  # constants of ours; values are parameters
+
+# Of all documents that are read at once: what is told of them takes as much again.
+MOST_DOCUMENT_BYTES = 64 * 2**20
 
 
 def listed(sequences: Iterable[int]) -> str:
@@ -34,3 +38,21 @@ def features(connection: Connection, sequences: Iterable[int]) -> dict[int, byte
         (listed(sequences),),
     ).fetchall()
     return dict(map(verified_features, rows))
+
+
+def documents(connection: Connection, sequences: Iterable[int]) -> dict[int, bytes]:
+    """Kept documents by their items' sequence numbers, verified; those that are not there are left out.
+
+    Raises InvalidInputError where they are too large together.
+    """
+    chosen = "FROM documents WHERE sequence IN (SELECT value FROM json_each(?))"
+    numbers = listed(sequences)
+    # Their lengths are known without reading them.
+    (size,) = connection.execute(f"SELECT coalesce(sum(length(document)), 0) {chosen}", (numbers,)).fetchone()  # nosec B608  # constants of ours; values are parameters
+    if size > MOST_DOCUMENT_BYTES:
+        raise InvalidInputError(
+            f"expected documents of {MOST_DOCUMENT_BYTES} bytes at most in a reply, got {size}: ask for fewer items",
+            "with",
+        )
+    rows = connection.execute(f"SELECT sequence, document, checksum {chosen}", (numbers,)).fetchall()  # nosec B608  # constants of ours; values are parameters
+    return dict(map(verified_document, rows))

@@ -25,6 +25,7 @@ class Asked:
     after: str = FIRST
     filter: "Condition | None" = None
     with_features: bool = False
+    with_documents: bool = False
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,9 @@ def read_page(connection: Connection, collection: int, asked: Asked) -> Page:
     if asked.with_features:
         kept = lookups.features(connection, ids)
         items = [found[sequence]._replace(features=kept.get(sequence)) for sequence in ids]
+    if asked.with_documents:
+        documents = lookups.documents(connection, ids)
+        items = [item._replace(document=documents.get(sequence)) for sequence, item in zip(ids, items, strict=True)]
     return Page(items, last)
 
 

@@ -89,15 +89,16 @@ class Reader(Reading):
             found = _item(connection, collection, item_id)
         return found[1] if found else None
 
-    def whole_item(self, collection: int, item_id: str) -> StoredItem | None:
-        """The item of that id with the features kept of it, both of one moment, or None."""
+    def whole_item(self, collection: int, item_id: str, with_document: bool = False) -> StoredItem | None:
+        """The item of that id with the features kept of it, and its document, all of one moment, or None."""
         with self._reading() as connection, transaction(connection, "DEFERRED"):
             found = _item(connection, collection, item_id)
             if found is None:
                 return None
             sequence, item = found
             kept = lookups.features(connection, [sequence])
-        return item._replace(features=kept.get(sequence))
+            documents = lookups.documents(connection, [sequence]) if with_document else {}
+        return item._replace(features=kept.get(sequence), document=documents.get(sequence))
 
     def by_sequence(self, sequences: Iterable[int]) -> dict[int, StoredItem]:
         """Items by their sequence numbers; those removed since are left out."""
@@ -109,6 +110,14 @@ class Reader(Reading):
         """Kept features by their items' sequence numbers; those removed since are left out."""
         with self._reading() as connection:
             return lookups.features(connection, sequences)
+
+    def documents(self, sequences: Iterable[int]) -> dict[int, bytes]:
+        """Kept documents by their items' sequence numbers; those removed since are left out.
+
+        Raises InvalidInputError where they are too large together.
+        """
+        with self._reading() as connection:
+            return lookups.documents(connection, sequences)
 
     def first_by_id(self, collection: int, sequences: Sequence[int], count: int) -> dict[int, StoredItem]:
         """The `count` first, by id (in code point order), of the items with these sequence numbers, by these."""

@@ -1,6 +1,7 @@
 """Snapshots: one collection as a database file of its own, and back again, every row verified both ways."""
 
 import errno
+import fcntl
 import hashlib
 import os
 import shutil
@@ -30,6 +31,8 @@ from service.store.whole_items import whole_items
 from service.store.writer import Writer
 
 SUFFIX = ".sqlite"
+# Of a file that is still written, and of SQLite's own beside it.
+UNFINISHED = ".new"
 BATCH_ROWS = 1000
 
 
@@ -50,27 +53,54 @@ def take(database: Path, collection: str, folder: Path) -> Taken:
     StorageError where the folder takes no file. Nothing is left behind by one that fails.
     """
     _require_name(collection)
-    name = f"{collection}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}{SUFFIX}"
-    made, beside = folder / f"{name}.new", folder / f"{name}.sha256"
     with _writable(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        try:
-            with translated(database), closing(connect(database)) as source, transaction(source, "DEFERRED"):
-                items = _copy(source, _by_name(source, collection), made, collection)
-            check(made)
-            digest = _sha256(made)
-            # The checksum first: a snapshot is whole when its own name is there.
-            _write_whole(beside, f"{digest}  {name}\n")
-            made.replace(folder / name)
-            _sync(folder)
-        except BaseException:
-            for left in (beside, folder / name):
-                left.unlink(missing_ok=True)
-            raise
-        finally:
-            for left in (made, *folder.glob(f"{made.name}-*")):
-                left.unlink(missing_ok=True)
-        return Taken(name, items, (folder / name).stat().st_size, digest)
+        sweep(folder)
+        with _locked(folder, fcntl.LOCK_SH):
+            return _take(database, collection, folder)
+
+
+def sweep(folder: Path) -> None:
+    """Delete what snapshots that were cut off, as by SIGKILL, have left; nothing while one is being taken.
+
+    What cannot be deleted stays.
+    """
+    with suppress(OSError), _locked(folder, fcntl.LOCK_EX | fcntl.LOCK_NB):
+        for left in folder.glob(f"*{SUFFIX}{UNFINISHED}*"):
+            left.unlink(missing_ok=True)
+
+
+@contextmanager
+def _locked(folder: Path, how: int) -> Iterator[None]:
+    """The folder itself, of all processes; raises BlockingIOError where that is to be said."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, how)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _take(database: Path, collection: str, folder: Path) -> Taken:
+    name = f"{collection}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}{SUFFIX}"
+    made, beside = folder / f"{name}{UNFINISHED}", folder / f"{name}.sha256"
+    try:
+        with translated(database), closing(connect(database)) as source, transaction(source, "DEFERRED"):
+            items = _copy(source, _by_name(source, collection), made, collection)
+        check(made)
+        digest = _sha256(made)
+        # The checksum first: a snapshot is whole when its own name is there.
+        _write_whole(beside, f"{digest}  {name}\n")
+        made.replace(folder / name)
+        _sync(folder)
+    except BaseException:
+        for left in (beside, folder / name):
+            left.unlink(missing_ok=True)
+        raise
+    finally:
+        for left in (made, *folder.glob(f"{made.name}-*")):
+            left.unlink(missing_ok=True)
+    return Taken(name, items, (folder / name).stat().st_size, digest)
 
 
 def restore(snapshot: Path, database: Path, name: str | None = None) -> tuple[str, int]:

@@ -2,7 +2,7 @@
 
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -15,7 +15,12 @@ from service.hashers import Hashers
 from service.items import Item, Query, Wanted
 from service.opening import opened
 from service.settings import Settings
+from service.store.connection import check
 from service.store.errors import DamagedStoreError, StorageError, UnusableStoreError
+from service.store.jobs import ItemError
+from service.store.reader import Reader
+from service.store.recoding_reader import RecodingReader
+from service.store.recoding_writer import RecodingWriter
 from service.store.schema import CollectionSettings, StoredItem
 from service.store.writer import Writer
 from tests.serving import running
@@ -41,11 +46,68 @@ def _answers(database: Path) -> list[object]:
         return found
 
 
-def _make(database: Path, items: int) -> None:
-    """Two collections, written and changed in several transactions, with pages so small that they take many."""
+def _recoding_answers(database: Path) -> list[object]:
+    """All that can be asked of what is kept beside items, of re-codings and of jobs."""
+    with (
+        # It looks at the mark, and at the newest rows.
+        closing(Writer(database)),
+        closing(RecodingReader(database)) as recodings,
+        closing(Reader(database)) as reader,
+    ):
+        check(database)
+        found: list[object] = [recodings.jobs(), recodings.unfinished()]
+        found += [recodings.job(number) for number in range(5)]
+        for collection in range(1, 6):
+            pair = recodings.pair(collection)
+            found.append(pair)
+            if pair is not None:
+                found.append(recodings.batch(pair, 100, 2**20))
+        for row in reader.collections():
+            found.append([reader.whole_item(row.number, f"item {n}") for n in range(8)])
+        return found
+
+
+def _make_recodings(database: Path) -> None:
+    """Items with documents and features; a re-coding half done, one that is ready, and jobs in all states."""
+    _small_pages(database)
+    rng = np.random.default_rng(0)
+    with closing(Writer(database)) as writer, closing(RecodingReader(database)) as reader:
+        coding = RecodingWriter(writer)
+        for name in ("a", "b"):
+            row = writer.create_collection(
+                name, CollectionSettings(16, "x@1", keep_features="int8", keep_documents=True)
+            )
+            assert row is not None
+            writer.upsert(
+                row.number,
+                [
+                    StoredItem(
+                        f"item {n}", rng.bytes(2), b'{"n":%d}' % n, rng.bytes(8), b"t" + rng.bytes(12).hex().encode()
+                    )
+                    for n in range(6)
+                ],
+            )
+            for turn, hasher in enumerate(("x@2", "x@3")):
+                job = coding.begin(row.number, hasher, 16, name == "a")
+                pair = reader.pair(row.number)
+                assert pair is not None
+                batch = reader.batch(pair, 3, 2**20)
+                coded = {number: item._replace(code=rng.bytes(2)) for number, item in batch.items[:2]}
+                coding.add(pair.recoding, coded, [ItemError("item 2", "expected another")], batch.position, 0.0)
+                if turn == 0:
+                    coding.stop(job.number, "failed", "Missing hasher: expected one")
+        coding.sweep(reader.unfinished()[0])
+
+
+def _small_pages(database: Path) -> None:
     with closing(sqlite3.connect(database)) as connection:
         connection.execute(f"PRAGMA page_size={PAGE_BYTES}")
         connection.execute("PRAGMA journal_mode=WAL")
+
+
+def _make(database: Path, items: int) -> None:
+    """Two collections, written and changed in several transactions, with pages so small that they take many."""
+    _small_pages(database)
     rng = np.random.default_rng(0)
     with opened(database, Hashers(database.parent / "hashers")) as service:
         for name in ("a", "b"):
@@ -69,10 +131,12 @@ def _flips(content: bytes, places: Iterator[int] | range, mask: int = 0xFF) -> I
         yield place, bytes(changed)
 
 
-def _detected_or_harmless(database: Path, expected: list[object], where: str) -> bool:
+def _detected_or_harmless(
+    database: Path, expected: list[object], where: str, answers: Callable[[Path], list[object]] = _answers
+) -> bool:
     """True where the damage was detected; fails where the answers are others than they were."""
     try:
-        found = _answers(database)
+        found = answers(database)
     except DETECTED:
         return True
     except HammingwayError as error:
@@ -89,25 +153,34 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.mark.timeout(3600)
-def test_every_byte_of_a_small_database(tmp_path: Path, folder: Path, long: bool) -> None:
+@pytest.mark.parametrize("kind", ["items", "re-codings"])
+def test_every_byte_of_a_small_database(tmp_path: Path, folder: Path, long: bool, seed: int, kind: str) -> None:
     database = tmp_path / "hammingway.sqlite"
-    _make(database, 20)
-    expected = _answers(database)
+    if kind == "items":
+        answers = _answers
+        _make(database, 20)
+    else:
+        answers = _recoding_answers
+        _make_recodings(database)
+    expected = answers(database)
     content = database.read_bytes()
     assert not database.with_name(f"{database.name}-wal").exists()
     mark = database.with_name(f"{database.name}-mark").read_bytes()
     copy = folder / database.name
+    every = long or kind == "items"
     for mask in (0xFF, 0x0C, 0x01, 0x80) if long else (0xFF,):
         detected = 0
-        for place, changed in _flips(content, range(len(content)), mask):
+        # A fifth of the larger one, another one each time.
+        places = range(0 if every else seed % 5, len(content), 1 if every else 5)
+        for place, changed in _flips(content, places, mask):
             copy.write_bytes(changed)
             copy.with_name(f"{copy.name}-mark").write_bytes(mark)
-            detected += _detected_or_harmless(copy, expected, f"byte {place} ^ {mask}")
+            detected += _detected_or_harmless(copy, expected, f"byte {place} ^ {mask}", answers)
             for left in folder.iterdir():
                 left.unlink()
         # What is not detected lies in parts of pages that hold nothing.
-        print(f"{detected} of {len(content)} bytes flipped by {mask:#x} detected, the others harmless")
-        assert detected > len(content) // 3
+        print(f"{detected} of {len(places)} bytes flipped by {mask:#x} detected, the others harmless")
+        assert detected > len(places) // 3
 
 
 def test_a_payload_that_became_an_empty_one_is_noticed(tmp_path: Path) -> None:
@@ -118,6 +191,21 @@ def test_a_payload_that_became_an_empty_one_is_noticed(tmp_path: Path) -> None:
         assert changed.rowcount == 1
     with pytest.raises(DamagedStoreError, match="item 2"):
         _answers(database)
+
+
+@pytest.mark.parametrize("change", ["state = 'rueued'", "state = 'qveued'", "number = number + 100"])
+def test_a_job_that_became_another_passes_neither_for_one_that_is_over_nor_for_none(
+    tmp_path: Path, change: str
+) -> None:
+    database = tmp_path / "hammingway.sqlite"
+    _make_recodings(database)
+    with closing(RecodingReader(database)) as reader:
+        job = reader.unfinished()[0].number
+        with closing(sqlite3.connect(database)) as connection, connection:
+            connection.execute(f"UPDATE jobs SET {change} WHERE number = ?", (job,))
+        for read in (reader.unfinished, reader.jobs, lambda: reader.job(job)):
+            with pytest.raises(DamagedStoreError, match="expected job"):
+                read()
 
 
 @pytest.mark.timeout(1200)

@@ -1,6 +1,7 @@
 """Snapshots taken while writers write, restored into a fresh folder: the same answers, and no damage unnoticed."""
 
 import errno
+import fcntl
 import hashlib
 import sqlite3
 import subprocess
@@ -213,3 +214,30 @@ def test_a_folder_that_takes_no_snapshot_is_told_and_nothing_is_left(
     with pytest.raises(StorageFullError, match="expected room for a snapshot"):
         take(tmp_path / "data" / "hammingway.sqlite", "c", tmp_path / "others")
     assert list((tmp_path / "others").iterdir()) == []
+
+
+def test_what_a_killed_snapshot_left_is_swept(start: Start, tmp_path: Path) -> None:
+    folder = tmp_path / "data" / "snapshots"
+    serving = start(tmp_path / "data")
+    serving.client.put("/v1/collections/c", json={"bits": 32}).raise_for_status()
+    whole = serving.client.post("/v1/collections/c/snapshots").json()["snapshot"]
+    serving.kill()
+    kept = sorted([whole, f"{whole}.sha256", "notes.new", "c.sqlite"])
+    for name in kept:
+        (folder / name).touch()
+
+    def leave() -> None:
+        for end in (".new", ".new-wal", ".new-shm", ".new-mark"):
+            (folder / f"c-20260102T030405Z-0a1b2c3d.sqlite{end}").touch()
+
+    leave()
+    serving = start(tmp_path / "data")
+    assert sorted(path.name for path in folder.iterdir()) == kept
+    leave()
+    # While a snapshot is being taken, by whatever process, its files are nobody else's.
+    with service.store.snapshots._locked(folder, fcntl.LOCK_SH):
+        other = serving.client.post("/v1/collections/c/snapshots").json()["snapshot"]
+        assert len(list(folder.glob("*.sqlite.new*"))) == 4
+    last = serving.client.post("/v1/collections/c/snapshots").json()["snapshot"]
+    made = [name for each in (other, last) for name in (each, f"{each}.sha256")]
+    assert sorted(path.name for path in folder.iterdir()) == sorted(kept + made)

@@ -1,15 +1,11 @@
-"""A directory of several versions of each hasher, and a service over it."""
+"""A directory of several versions of each hasher, which is what is served."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
-from service.settings import Settings
 from tests.recoding.made import add_version
-from tests.serving import running
 
 
 @pytest.fixture(scope="session")
@@ -31,12 +27,6 @@ def versions(hashers: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def settings(versions: Path, tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    return Settings(hashers=versions, data=tmp_path_factory.mktemp("data"))
-
-
-@pytest.fixture(scope="module")
-def client(settings: Settings) -> Iterator[httpx.Client]:
-    with running(settings) as serving:
-        yield serving
+@pytest.fixture(scope="session")
+def served(versions: Path) -> Path:
+    return versions

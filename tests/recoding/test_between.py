@@ -18,7 +18,7 @@ def _upsert(collections: Collections, documents: dict[str, list[float]]) -> None
 
 
 def _codes(collections: Collections) -> dict[str, str]:
-    return {item.id: item.code.hex() for item in collections.page("c", 100, "", None)[0]}
+    return {item.id: item.code.hex() for item in collections.page("c", 100, "", None)[1]}
 
 
 def test_the_newest_content_stays_and_what_is_deleted_stays_deleted(

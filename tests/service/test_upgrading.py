@@ -61,7 +61,7 @@ def test_all_is_there_as_it_was(old: Path, tmp_path: Path) -> None:
             expected = sorted((int.from_bytes(code).bit_count(), item_id) for item_id, code in codes.items())
             assert [(match.distance, match.id) for match in found] == expected
             assert service.collections.item("shoes", "é8") == StoredItem("é8", codes["é8"], b'{"n":8}')
-            assert service.collections.shown("kept", "b", frozenset({"features"})).features is not None
+            assert service.collections.shown("kept", "b", frozenset({"features"}))[1].features is not None
         assert (_format(old), _counts(old)) == (2, before)
     with opened(old, Hashers(tmp_path)) as service:
         # Numbers go on where they were.

@@ -1,6 +1,6 @@
 """Documents, and what has one: items and queries."""
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from models.features import Document as AnyDocument
 from service import items
@@ -39,6 +39,15 @@ class Document(Strict):
             if (value := values[kind]) is not None:
                 return kind, value
         raise AssertionError("validated to have one")
+
+
+class KeptDocument(BaseModel):
+    """A document as it was given: a text, an image as base64, or a vector as float32."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"text": "red running shoes"}]})
+    text: str | None = None
+    image: str | None = Field(None, description="the very bytes that were given, as base64")
+    vector: list[float] | None = None
 
 
 class Item(Document):

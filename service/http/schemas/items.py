@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from service.http.schemas.documents import Item
+from service.http.schemas.documents import Item, KeptDocument
 from service.http.schemas.fields import Payload, Strict
 
 
@@ -48,8 +48,8 @@ class IndexReply(BaseModel):
     rejected: list[Rejected] = Field(default=[], description="only after NDJSON")
 
 
-class ItemReply(BaseModel):
-    """An item as it is kept: its document is not."""
+class ListedItem(BaseModel):
+    """An item as it is kept."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"id": "a1", "code": "09af1c5522e08b71", "payload": {"price": 30}}]}
@@ -60,13 +60,26 @@ class ItemReply(BaseModel):
     features: list[float] | None = Field(
         None, examples=[[0.25, -1.5]], description="with `features`: as they were kept"
     )
+    document: KeptDocument | None = Field(None, description="with `document`: as it was given")
+
+
+class ItemReply(ListedItem):
+    """An item as it is kept, by itself."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"id": "a1", "code": "09af1c5522e08b71", "payload": {"price": 30}, "hasher": "pydocs@1"}]
+        }
+    )
+    hasher: str | None = Field(examples=["pydocs@1"], description="whose code it is; null of a code as given")
 
 
 class ItemsReply(BaseModel):
     """A page of items in the order of their ids (by code point)."""
 
-    items: list[ItemReply] = Field(examples=[[{"id": "a1", "code": "09af1c5522e08b71", "payload": {"price": 30}}]])
+    items: list[ListedItem] = Field(examples=[[{"id": "a1", "code": "09af1c5522e08b71", "payload": {"price": 30}}]])
     cursor: str | None = Field(examples=["PaJXUWEy"], description="of the next page; null where there is none")
+    hasher: str | None = Field(examples=["pydocs@1"], description="whose codes these are; null of codes as given")
 
 
 class DeleteRequest(Strict):

@@ -4,7 +4,7 @@ from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from service.http.schemas.documents import Query
+from service.http.schemas.documents import KeptDocument, Query
 from service.http.schemas.fields import Payload, Strict
 from service.items import Part
 
@@ -44,8 +44,8 @@ class SearchRequest(Strict):
         alias="with",
         max_length=len(get_args(Part)),
         fail_fast=True,
-        description="what each match carries beside its distance, `[]` for nothing; `features` are of a collection "
-        "that keeps them",
+        description="what each match carries beside its distance, `[]` for nothing; `features` and `document` are of a "
+        "collection that keeps them",
         examples=[["payload", "code"]],
     )
 
@@ -67,6 +67,7 @@ class MatchReply(BaseModel):
     features: list[float] | None = Field(
         None, examples=[[0.25, -1.5]], description="with `features`: as they were kept"
     )
+    document: KeptDocument | None = Field(None, description="with `document`: as it was given")
     score: float | None = Field(None, description="what `rank` ordered by, unless hamming: smaller is nearer")
 
 

@@ -3,7 +3,6 @@
 import asyncio
 import inspect
 from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -60,13 +59,8 @@ def make(request: pytest.FixtureRequest) -> Iterator[Make]:
 
 
 @pytest.fixture(scope="module")
-def settings(hashers: Path, tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    return Settings(hashers=hashers, data=tmp_path_factory.mktemp("data"))
-
-
-@pytest.fixture(scope="module")
 def plain(settings: Settings) -> Iterator[httpx.Client]:
-    """The service, by plain HTTP."""
+    """The service, by plain HTTP: `client` is one of the two here."""
     with running(settings) as serving:
         yield serving
 

@@ -55,6 +55,23 @@ def test_a_search_gives_typed_matches(client: Any, name: str) -> None:
     assert client.search_many(name, [], limit=1) == []
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+def test_what_is_no_number_is_not_sent(client: Any, name: str, number: float) -> None:
+    """JSON has no word for it, and orjson says null: the service would tell of something that nobody gave it."""
+    row = np.ones(DIMENSION, np.float32)
+    row[3] = number
+    for vector in (row, row.astype(np.float64), row.tolist(), tuple(row.tolist())):
+        with pytest.raises(InvalidInputError, match=f"items/1/vector/3: expected a finite number, got {number}"):
+            client.index(name, [{"id": "e", "code": "0000", "payload": {"n": None}}, {"id": "f", "vector": vector}])
+        with pytest.raises(InvalidInputError, match="query/vector/3: expected a finite number"):
+            client.search(name, {"vector": vector})
+    with pytest.raises(InvalidInputError, match=f"payload/n: expected a finite number, got {number}"):
+        client.index(name, [{"id": "f", "code": "0000", "payload": {"n": number}}])
+    # None is what JSON calls null.
+    assert client.index(name, [{"id": "e", "code": "0000", "payload": {"n": None}}]) == 1
+    assert client.item(name, "e").payload == {"n": None}
+
+
 def test_compare_says_which_bits_differ(client: Any, name: str) -> None:
     compared = client.compare(name, {"id": "a"}, {"code": "0300"})
     assert (compared.distance, compared.differing, compared.a.code, compared.hasher) == (2, [0, 1], "0000", None)
@@ -228,3 +245,16 @@ def _noting(sent: list[httpx.Headers], asynchronous: bool) -> Any:
         note(request)
 
     return note_asynchronously if asynchronous else note
+
+
+def test_documents_and_hashers_come_with_items(client: Any) -> None:
+    client.create_collection("kept", hasher="vectors", keep_documents=True)
+    vector = [0.5] * DIMENSION
+    client.index("kept", [{"id": "a", "vector": vector}])
+    item = client.item("kept", "a", with_=["document"])
+    assert (item.document, item.hasher, item.code) == ({"vector": vector}, "vectors@1", None)
+    (match,) = client.search("kept", item.document, with_=["document"])
+    assert (match.distance, match.document) == (0, {"vector": vector})
+    page = client.page("kept", with_=["document"])
+    assert (page.hasher, page.items) == ("vectors@1", [Item("a", document={"vector": vector})])
+    client.delete_collection("kept")

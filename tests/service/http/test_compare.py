@@ -95,7 +95,18 @@ def test_items_have_magnitudes_where_their_features_are_kept(client: httpx.Clien
     [
         ("own", {"a": {"id": "a"}}, 422, "b: expected a value, got none"),
         ("own", {"a": {"id": "a"}, "b": {}}, 422, "b: expected exactly one of text, image, vector, code, id, got none"),
-        ("own", {"a": {"id": "a"}, "b": {"id": "nope"}}, 404, "expected the id of an item of 'own', got 'nope'"),
+        (
+            "own",
+            {"a": {"id": "a"}, "b": {"id": "nope"}},
+            404,
+            "nothing was compared: b/id: expected the id of an item of 'own', got 'nope'",
+        ),
+        (
+            "own",
+            {"a": {"id": "neither"}, "b": {"id": "nope"}},
+            404,
+            "nothing was compared: a/id: expected the id of an item of 'own', got 'neither' (and 1 more)",
+        ),
         ("own", {"a": {"code": "00"}, "b": {"id": "a"}}, 422, "nothing was compared: a/code: expected a code of 4 hex"),
         ("own", {"a": {"id": "a"}, "b": {"text": "x"}}, 422, "nothing was compared: b/text: expected a code, as the"),
         (
@@ -112,3 +123,12 @@ def test_refusals_name_the_side(client: httpx.Client, name: str, body: dict[str,
     assert reply.status_code == status
     assert reply.headers["content-type"] == "application/problem+json"
     assert reply.json()["detail"].startswith(told), reply.json()["detail"]
+
+
+def test_two_unknown_ids_are_both_named(client: httpx.Client) -> None:
+    reply = client.post("/v1/collections/own/compare", json={"a": {"id": "neither"}, "b": {"id": "nope"}}).json()
+    assert reply["title"] == "Unknown item"
+    assert reply["errors"] == [
+        {"where": "a/id", "detail": "expected the id of an item of 'own', got 'neither'"},
+        {"where": "b/id", "detail": "expected the id of an item of 'own', got 'nope'"},
+    ]

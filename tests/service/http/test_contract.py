@@ -209,6 +209,7 @@ def _provoke(client: httpx.Client, settings: Settings, operation: Operation) -> 
             low = parameter["schema"].get("minimum", 0) - 1
             yield client.request(method, target, params={parameter["name"]: low})
             yield client.request(method, target, params={parameter["name"]: "nope"})
+    yield client.request(method, target, params={"nope": ""})
     if re.search("/(recode|jobs)", operation.path):
         yield from _out_of_order(client, settings, method, target)
     if "requestBody" in operation.described:

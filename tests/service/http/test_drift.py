@@ -99,3 +99,28 @@ def test_hashers_without_a_fingerprint_and_without_a_folder(hashers: Path, tmp_p
     with running(settings) as client:
         reply = client.get("/v1/collections/old/drift")
         assert (reply.status_code, reply.json()["title"]) == (503, "Missing hasher")
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"share_of_ones": [0.5] * 63}, "64 of share_of_ones, got 63"),
+        ({"errors": [1.0], "above": [0.5]}, "4 of errors, got 1, 4 of above, got 1"),
+        ({"items": 0}, "items above 0, got 0"),
+        ({"mean_error": None}, "is none: "),
+        ({"share_of_ones": "half"}, "is none: "),
+        ({"more": 1}, "is none: "),
+    ],
+)
+def test_a_fingerprint_that_does_not_fit(hashers: Path, tmp_path: Path, changed: dict[str, Any], told: str) -> None:
+    card, files = read_folder(hashers / "vectors@1")
+    other = {key: value for key, value in card.items() if key not in ("files", "format", "sha256")}
+    write_folder(tmp_path / "hashers" / "vectors@1", other | {"fingerprint": card["fingerprint"] | changed}, files)
+    with running(Settings(hashers=tmp_path / "hashers", data=tmp_path / "data")) as client:
+        fill(client, "odd", normal(70), keep_features="int8")
+        reply = client.get("/v1/collections/odd/drift")
+        assert (reply.status_code, reply.json()["title"]) == (503, "Damaged hasher")
+        assert reply.json()["detail"].startswith("expected the card of vectors@1 to hold a fingerprint of its training")
+        assert told in reply.json()["detail"]
+        # What does not need it goes on.
+        assert len(client.post("/v1/collections/odd/search", json={"query": {"id": "a0"}}).json()["results"]) == 10

@@ -29,7 +29,7 @@ def pages(client: httpx.Client, name: str, **parameters: Any) -> Iterator[list[d
         reply = client.get(f"/v1/collections/{name}/items", params=asked)
         assert reply.status_code == 200, reply.text
         page = reply.json()
-        assert page.keys() == {"items", "cursor"}
+        assert page.keys() == {"items", "cursor", "hasher"}
         yield page["items"]
         assert page["cursor"] is None or page["cursor"] != cursor
         if (cursor := page["cursor"]) is None:
@@ -199,7 +199,7 @@ def test_bad_parameters_are_told(client: httpx.Client) -> None:
         ({"filter": ""}, "filter: expected JSON, got nothing"),
         ({"filter": "[]"}, "filter: expected a filter, which is an object, got a list"),
         ({"filter": '{"n": {"over": 3}}'}, "filter/n: expected operators, eq, in, "),
-        ({"with": "everything"}, "with/0: expected 'payload', 'code' or 'features', got 'everything'"),
+        ({"with": "everything"}, "with/0: expected 'payload', 'code', 'features' or 'document', got 'everything'"),
         ({"with": "features"}, "with: expected a collection that keeps features, got features for one that does not"),
     ]
     for parameters, detail in cases:
@@ -227,4 +227,4 @@ def test_a_cursor_outlives_a_restart_and_the_item_it_names(hashers: Path, tmp_pa
         assert client.delete(f"/v1/collections/{name}/items/b").is_success
     with running(chosen) as client:
         page = client.get(f"/v1/collections/{name}/items", params={"cursor": cursor}).json()
-        assert page == {"items": told({"c": 3}), "cursor": None}
+        assert page == {"items": told({"c": 3}), "cursor": None, "hasher": None}

@@ -97,10 +97,10 @@ def test_odd_requests_are_problem_details(serving: Process, name: str) -> None:
 
 def test_allow_names_all_methods_of_a_path(serving: Process) -> None:
     for path, methods in (
-        ("/livez", {"GET"}),
-        ("/v1/collections", {"GET"}),
-        ("/v1/collections/own", {"GET", "PUT", "PATCH", "DELETE"}),
-        ("/v1/collections/own/items/a", {"GET", "DELETE"}),
+        ("/livez", {"GET", "HEAD"}),
+        ("/v1/collections", {"GET", "HEAD"}),
+        ("/v1/collections/own", {"GET", "HEAD", "PUT", "PATCH", "DELETE"}),
+        ("/v1/collections/own/items/a", {"GET", "HEAD", "DELETE"}),
         ("/v1/collections/own/search", {"POST"}),
     ):
         reply = serving.client.request("OPTIONS", path)
@@ -110,8 +110,8 @@ def test_allow_names_all_methods_of_a_path(serving: Process) -> None:
 
 
 def test_a_head_request_has_the_headers_of_an_error_and_no_body(serving: Process) -> None:
-    reply = serving.client.head("/v1/collections")
-    assert (reply.status_code, reply.content) == (405, b"")
+    reply = serving.client.head("/v1/collections/nope")
+    assert (reply.status_code, reply.content) == (404, b"")
     assert reply.headers["content-type"] == "application/problem+json"
 
 

@@ -131,7 +131,8 @@ def test_items_by_themselves_and_pages_carry_the_same(held: Held, keep: str, par
     for item_id in ("00", "01", "59"):
         item = held.client.get(f"{path}/{item_id}", params={"with": parts}).json()
         assert item["id"] == item_id
-        check(item, parts, held.parts[keep][item_id], {"id"})
+        check(item, parts, held.parts[keep][item_id], {"id", "hasher"})
+        assert item["hasher"] == "vectors@1"
     page = held.client.get(path, params={"with": parts, "limit": 60}).json()
     assert [item["id"] for item in page["items"]] == sorted(held.parts[keep])
     for item in page["items"]:
@@ -141,7 +142,7 @@ def test_items_by_themselves_and_pages_carry_the_same(held: Held, keep: str, par
 def test_without_it_items_carry_code_and_payload(held: Held) -> None:
     expected = held.parts["int8"]["07"]
     item = held.client.get("/v1/collections/with-int8/items/07").json()
-    assert item == {"id": "07", "code": expected["code"], "payload": expected["payload"]}
+    assert item == {"id": "07", "code": expected["code"], "payload": expected["payload"], "hasher": "vectors@1"}
 
 
 def test_features_that_are_not_kept_are_refused_and_the_rest_is_not(held: Held) -> None:
@@ -165,10 +166,10 @@ def test_features_that_are_not_kept_are_refused_and_the_rest_is_not(held: Held) 
 @pytest.mark.parametrize(
     ("value", "told"),
     [
-        (["vector"], "with/0: expected 'payload', 'code' or 'features', got 'vector'"),
+        (["vector"], "with/0: expected 'payload', 'code', 'features' or 'document', got 'vector'"),
         ("code", "with: expected a list, got 'code'"),
         (None, "with: expected a list, got null"),
-        (["code"] * 4, "with: expected at most 3 values"),
+        (["code"] * 5, "with: expected at most 4 values"),
         ([1] * 100_000, "with/0: expected"),
     ],
 )
