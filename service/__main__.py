@@ -3,6 +3,7 @@
 import ipaddress
 import os
 import sys
+from importlib.util import find_spec
 
 from pydantic import ValidationError
 from pydantic_settings import CliApp, CliSettingsSource
@@ -32,15 +33,30 @@ def main() -> None:
         sys.exit(WRONG_SETTINGS)
     _require_keys(settings)
     _require_traces(settings)
+    # Before any worker process starts: several would tell several times, and the parent would exit with 0.
+    if settings.embedded:
+        _require_data(settings)
+    else:
+        _require_client()
+    os.environ.update(settings.environment())
+    serve(settings)
+
+
+def _require_data(settings: Settings) -> None:
+    """Exit where the data folder cannot be used."""
     try:
-        # Before any worker process starts: several would tell several times, and the parent would exit with 0.
         settings.data.mkdir(parents=True, exist_ok=True)
         Writer(settings.database).close()
     except (HammingwayError, OSError) as error:
         print(f"error: expected --data to be a folder that can be written to: {error}", file=sys.stderr)
         sys.exit(FAILED)
-    os.environ.update(settings.environment())
-    serve(settings)
+
+
+def _require_client() -> None:
+    """Exit where Milvus is asked for, and its client is not installed."""
+    if find_spec("pymilvus") is None:
+        print('error: expected the client of Milvus to be installed: pip install "hammingway[milvus]"', file=sys.stderr)
+        sys.exit(WRONG_SETTINGS)
 
 
 def _require_keys(settings: Settings) -> None:

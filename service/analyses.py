@@ -8,25 +8,23 @@ from models.evaluation.drift import Drift, drift
 from models.evaluation.fingerprint import Fingerprint, reconstruction_errors
 from models.hasher import Hasher
 from service import kept_features
+from service.backend import Moments
 from service.errors import MissingHasherError, UnknownHasherError
 from service.hashers import Hashers
 from service.index.flat import latest
-from service.index.follower import Follower
 from service.index.health import Health, health
 from service.index.snapshot import Snapshot
 from service.store.errors import unknown_collection
-from service.store.reader import Reader
-from service.store.schema import CollectionRow, KeepFeatures
+from service.store.schema import CollectionRow
 
 READ_AT_ONCE = 1000
 
 
 class Analyses:
-    """Each takes up to a second or two; reads with a connection of its own."""
+    """Each takes up to a second or two."""
 
-    def __init__(self, reader: Reader, follower: Follower, hashers: Hashers) -> None:
-        self._reader = reader
-        self._follower = follower
+    def __init__(self, moments: Moments, hashers: Hashers) -> None:
+        self._moments = moments
         self._hashers = hashers
 
     def health(self, name: str) -> Health | None:
@@ -54,25 +52,26 @@ class Analyses:
                 "cannot tell: the hasher has no fingerprint of its training, it was trained before those were kept"
             )
             return reference, len(codes), Drift(verdict, None)
-        errors = self._errors(hasher, row.settings.keep_features, sequences, codes)
+        errors = self._errors(hasher, row, sequences, codes)
         return reference, len(codes), drift(fingerprint, codes, errors)
 
     def _look(self, name: str) -> tuple[CollectionRow, Snapshot]:
-        looked = self._follower.look(name)
+        looked = self._moments.snapshot(name)
         if looked is None:
             raise unknown_collection(name)
         return looked
 
     def _errors(
-        self, hasher: Hasher, keep: KeepFeatures, sequences: NDArray[np.int64], codes: Codes
+        self, hasher: Hasher, row: CollectionRow, sequences: NDArray[np.int64], codes: Codes
     ) -> NDArray[np.float64] | None:
         """Reconstruction errors of those items that are still there, None where no features are kept."""
+        keep = row.settings.keep_features
         if keep == "none":
             return None
         errors = [np.empty(0)]
         for start in range(0, len(sequences), READ_AT_ONCE):
             some = sequences[start : start + READ_AT_ONCE].tolist()
-            kept = self._reader.features(some)
+            kept = self._moments.features(row, some)
             rows = [kept_features.unpack(kept[sequence], keep) for sequence in some if sequence in kept]
             there = np.array([sequence in kept for sequence in some])
             if rows:

@@ -7,14 +7,18 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.metadata import version as installed
-from typing import TypedDict
+from typing import Protocol, TypedDict
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from models.errors import HammingwayError
 from service import logs
+from service.analyses import Analyses
+from service.background import JobBoard, Recoder
+from service.collections import Collections
 from service.combining import Combining
+from service.duplicates import Duplicates
 from service.hashers import Hashers
 from service.http import (
     collections,
@@ -47,7 +51,7 @@ from service.http.searches import Searches, combine
 from service.http.state import State
 from service.http.time_limit import TimeLimit
 from service.keys import parse_keys
-from service.opening import Opened, opened
+from service.opening import opened
 from service.pool import Pool
 from service.runs import Runs
 from service.settings import Settings
@@ -78,6 +82,33 @@ ROUTES = (
 MOST_RUNS = 2
 
 
+class Parts(Protocol):
+    """What serves collections, whoever keeps them; not loaded yet."""
+
+    @property
+    def collections(self) -> Collections:
+        """The collections."""
+
+    @property
+    def duplicates(self) -> Duplicates:
+        """Near-duplicates."""
+
+    @property
+    def analyses(self) -> Analyses:
+        """What codes say as a whole."""
+
+    @property
+    def recodings(self) -> Recoder:
+        """Re-codings."""
+
+    @property
+    def jobs(self) -> JobBoard:
+        """Jobs."""
+
+    def load(self) -> None:
+        """Get ready; raises what keeps it from that for good."""
+
+
 class Lifespan(TypedDict):
     """What every request carries."""
 
@@ -93,9 +124,8 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[Lifespan]:
         _keep_out_of_collections()
-        settings.data.mkdir(parents=True, exist_ok=True)
         hashers = Hashers(settings.hashers, settings.max_characters, settings.max_pixels)
-        with opened(settings.database, hashers, traced.stages, settings.threads) as parts, traced.sending():
+        with _opened(settings, hashers, traced.stages) as parts, traced.sending():
             readers, writers = (traced.pool(settings.threads, settings.queue) for _ in range(2))
             searches = combine(settings, parts.collections, readers, traced.combining)
             runs = Runs(MOST_RUNS)
@@ -159,6 +189,18 @@ def from_environment() -> FastAPI:
     return create_app(settings)
 
 
+def _opened(settings: Settings, hashers: Hashers, stages: Stages) -> AbstractContextManager[Parts]:
+    if settings.embedded:
+        settings.data.mkdir(parents=True, exist_ok=True)
+        return opened(settings.database, hashers, stages, settings.threads)
+    # Not known, nor imported, where nobody asks for it.
+    from service.milvus import opening
+    from service.milvus.address import Address
+
+    given = settings.store_token, settings.store_database, settings.store_certificate, settings.store_seconds
+    return opening.opened(Address(settings.store, *given), hashers, stages)
+
+
 @dataclass(frozen=True)
 class _Traced:
     """The parts that differ where traces are asked for; here, where they are not."""
@@ -184,7 +226,7 @@ def _traced(endpoint: str | None, stages: Stages) -> _Traced:
     return _Traced(traces.stages(stages), TracedPool, TracedCombining, traces.sending, install)
 
 
-async def _get_ready(state: State, parts: Opened) -> None:
+async def _get_ready(state: State, parts: Parts) -> None:
     """Load the codes and verify the hashers while /livez answers already; what fails is logged, not hidden."""
     try:
         await asyncio.to_thread(parts.load)

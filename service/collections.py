@@ -5,27 +5,24 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 from models.errors import InvalidInputError
 from service import carrying, kept_features, rescoring
+from service.backend import Backend, Source
 from service.coding import Coded, encode
 from service.comparing import Comparison, compare
 from service.errors import ConflictError, Fault, FaultsError, UnknownItemError
 from service.filters import Condition, names_a_field
 from service.hashers import Hashers
 from service.index.collection import IndexState
-from service.index.follower import Follower
-from service.index.snapshot import Snapshot
 from service.items import PAYLOAD, Item, Match, Part, Query, Shown, Wanted
-from service.matching import Matching
-from service.ranking import Source, rank
 from service.stages import Stages, untimed
 from service.store import pages
 from service.store.errors import StoreBusyError, UnknownCollectionError, unknown_collection
-from service.store.reader import Reader
-from service.store.schema import CollectionRow, CollectionSettings, IndexSettings, KeepFeatures, StoredItem
-from service.store.writer import Writer
+from service.store.schema import CollectionRow, CollectionSettings, Consistency, IndexSettings, KeepFeatures, StoredItem
+from service.store.snapshots import Taken
 from service.upserts import Upserts
 
 T = TypeVar("T")
@@ -46,6 +43,7 @@ class Description:
     index: IndexSettings
     keep_features: KeepFeatures
     keep_documents: bool
+    consistency: Consistency | None = None
 
 
 @dataclass(frozen=True)
@@ -57,6 +55,7 @@ class NewCollection:
     index: IndexSettings | None = None
     keep_features: KeepFeatures | None = None
     keep_documents: bool | None = None
+    consistency: Consistency | None = None
 
 
 @dataclass(frozen=True)
@@ -69,27 +68,17 @@ class Answer:
 
 
 class Collections:
-    """Encodes what comes in, writes it to the store, and answers from the index; safe to use from many threads."""
+    """Encodes what comes in, has it kept, and has it searched; safe to use from many threads."""
 
-    def __init__(
-        self,
-        writer: Writer,
-        reader: Reader,
-        paging: Reader,
-        follower: Follower,
-        hashers: Hashers,
-        matching: Matching,
-        upserts: Upserts,
-        stages: Stages = untimed,
-    ) -> None:
-        self._writer = writer
-        self._reader = reader
-        self._paging = paging
-        self._follower = follower
+    def __init__(self, backend: Backend, hashers: Hashers, upserts: Upserts, stages: Stages = untimed) -> None:
+        self._backend = backend
         self._hashers = hashers
-        self._matching = matching
         self._upserts = upserts
         self._stages = stages
+
+    def require_reachable(self) -> None:
+        """Raise what keeps the collections from being read now, if anything does."""
+        self._backend.require_reachable()
 
     def create(self, name: str, wanted: NewCollection, most: int | None = None) -> tuple[Description, bool]:
         """Create a collection, bound to the hasher version meant now; also says whether it is new.
@@ -98,9 +87,9 @@ class Collections:
         A hasher named without a version agrees with any version of it, and what is left to the service with anything.
         Where there are `most` collections already, a new one raises TooManyCollectionsError.
         """
-        row = self._reader.collection(name)
+        row = self._backend.collection(name)
         if row is None:
-            created = self._writer.create_collection(name, self._settings(wanted), most)
+            created = self._backend.create(name, self._settings(wanted), most)
             if created is not None:
                 return self._describe(created), True
             row = self._row(name)
@@ -111,7 +100,7 @@ class Collections:
     def change_index(self, name: str, index: IndexSettings) -> Description:
         """Let a collection be searched in another way; an IVF index is built in the background, exact until then."""
         _require_index(index)
-        self._steadily(name, lambda row: self._writer.change_index(row.number, index))
+        self._steadily(name, lambda row: self._backend.change_index(row, index))
         return self.get(name)
 
     def all(self) -> list[Description]:
@@ -119,7 +108,7 @@ class Collections:
         for _ in range(ATTEMPTS):
             # One that is deleted between the two looks is none of them.
             with suppress(UnknownCollectionError):
-                return [self._describe(row) for row in self._reader.collections()]
+                return [self._describe(row) for row in self._backend.collections()]
         raise StoreBusyError("expected the collections to rest for a moment, they change faster than they are read")
 
     def get(self, name: str) -> Description:
@@ -129,7 +118,7 @@ class Collections:
     def delete(self, name: str) -> None:
         """Delete a collection with all its items; raises UnknownCollectionError."""
         # Of one that was re-coded meanwhile, the one that has its name now.
-        while not self._writer.delete_collection(self._row(name).number):
+        while not self._backend.drop(self._row(name)):
             pass
 
     def upsert(self, name: str, items: Sequence[Item]) -> None:
@@ -145,16 +134,14 @@ class Collections:
 
     def item(self, name: str, item_id: str) -> StoredItem:
         """One item; raises UnknownItemError."""
-        return self._steadily(name, lambda row: _required(row, item_id, self._reader.item(row.number, item_id)))
+        return self._steadily(name, lambda row: _required(row, item_id, self._backend.item(row, item_id)))
 
     def shown(self, name: str, item_id: str, carried: frozenset[Part] = PAYLOAD) -> tuple[str | None, Shown]:
         """The hasher, and one item with what is asked for of it; raises UnknownItemError."""
-        whole = partial(self._reader.whole_item, with_document="document" in carried)
-        read = whole if carried & {"features", "document"} else self._reader.item
 
         def show(row: CollectionRow) -> tuple[str | None, Shown]:
             carrying.require(row, carried)
-            item = _required(row, item_id, read(row.number, item_id))
+            item = _required(row, item_id, self._backend.item(row, item_id, carried))
             return row.settings.hasher, carrying.show(item, carried, row.settings.keep_features)
 
         return self._steadily(name, show)
@@ -170,10 +157,7 @@ class Collections:
 
         def read(row: CollectionRow) -> tuple[str | None, list[Shown], str | None]:
             carrying.require(row, carried)
-            page = self._paging.page(row.number, asked)
-            if self._row(name).number != row.number:
-                # Re-coded meanwhile: what was read may be half discarded.
-                raise UnknownCollectionError("expected a collection that is there, got one that was deleted meanwhile")
+            page = self._backend.page(row, asked)
             shown = [carrying.show(item, carried, row.settings.keep_features) for item in page.items]
             return row.settings.hasher, shown, page.last
 
@@ -196,7 +180,7 @@ class Collections:
             unknown = [
                 Fault(f"{side}/id", error.status, error.title, str(_unknown(row, str(query.document))))
                 for side, query in (("a", a), ("b", b))
-                if query.kind == "id" and self._reader.item(row.number, str(query.document)) is None
+                if query.kind == "id" and self._backend.item(row, str(query.document)) is None
             ]
             if not unknown:
                 # Written in between.
@@ -205,7 +189,7 @@ class Collections:
 
     def delete_items(self, name: str, ids: Sequence[str]) -> int:
         """Delete items by id; returns how many were there."""
-        return self._steadily(name, lambda row: self._writer.delete(row.number, ids))
+        return self._steadily(name, lambda row: self._backend.delete(row, ids))
 
     def delete_matching(self, name: str, condition: Condition) -> int:
         """Delete the items that a filter lets through, all in one write; returns how many there were."""
@@ -213,7 +197,7 @@ class Collections:
             raise InvalidInputError(
                 "expected a condition on a field, got none (to delete all items, delete the collection)", "filter"
             )
-        return self._steadily(name, lambda row: self._writer.delete_matching(row.number, condition))
+        return self._steadily(name, lambda row: self._backend.delete_matching(row, condition))
 
     def search(self, name: str, queries: Sequence[Query], wanted: Wanted) -> Answer:
         """The items that are wanted for each query, in the order (distance, id), or (score, id) where ranked anew.
@@ -222,35 +206,44 @@ class Collections:
         """
         for _ in range(ATTEMPTS):
             with self._stages("catch_up"):
-                row, now = self._known(name, self._follower.look(name))
+                source = self._known(name, self._backend.look(name))
             try:
-                return self._search(row, now, queries, wanted)
+                return self._search(source, queries, wanted)
             except (UnknownCollectionError, UnknownItemError):
                 # Of one that was re-coded meanwhile the old codes may be gone.
-                if self._row(name).number == row.number:
+                if self._row(name).number == source.row.number:
                     raise
         raise StoreBusyError("expected the collection to rest for a moment, it is re-coded faster than it is searched")
 
-    def _search(self, row: CollectionRow, now: Snapshot, queries: Sequence[Query], wanted: Wanted) -> Answer:
+    def _search(self, source: Source, queries: Sequence[Query], wanted: Wanted) -> Answer:
+        row = source.row
         carrying.require(row, wanted.carried)
         with self._stages("encode"):
             coded = self._code_queries(row, queries, wanted.rank != "hamming")
         rescoring.require(row, queries, coded, wanted.rank)
         itself = [str(query.document) if query.kind == "id" else None for query in queries]
-        source = Source(row, now, partial(self._follower.snapshot, row), self._reader, self._matching, self._stages)
-        return Answer(row.settings.bits, row.settings.hasher, rank(source, coded, wanted, itself) if coded else [])
+        return Answer(row.settings.bits, row.settings.hasher, source.rank(coded, wanted, itself) if coded else [])
 
     def follow(self) -> None:
         """Bring the index up to what was written, so that the next search, which would do it, need not; never fails."""
         try:
-            self._follower.catch_up()
+            self._backend.follow()
         except Exception:
             # The next search meets it again, and can tell somebody.
             log.exception("the index could not follow a write")
 
+    def take_snapshot(self, name: str, folder: Path) -> Taken:
+        """Write a collection, as it is at one moment, into a new file of a folder."""
+        return self._backend.take_snapshot(name, folder)
+
     def state(self, name: str) -> tuple[Description, IndexState]:
         """A collection, and its index in this process's memory."""
-        return self._steadily(name, lambda row: (self._describe(row), self._follower.state(row)))
+
+        def look(row: CollectionRow) -> tuple[Description, IndexState]:
+            held = self._backend.state(row)
+            return _described(row, held.count), held
+
+        return self._steadily(name, look)
 
     def _code_queries(self, row: CollectionRow, queries: Sequence[Query], with_logits: bool) -> list[Coded]:
         """A code for each query; raises UnknownItemError, or FaultsError that names the bad ones.
@@ -258,14 +251,14 @@ class Collections:
         `with_logits` of items, too, whose features were kept.
         """
         by_features = with_logits and row.settings.keep_features != "none"
-        read = self._reader.whole_item if by_features else self._reader.item
+        kept: frozenset[Part] = frozenset({"features"}) if by_features else frozenset()
         by_id = {str(query.document) for query in queries if query.kind == "id"}
-        items = {item_id: _required(row, item_id, read(row.number, item_id)) for item_id in by_id}
+        items = {item_id: _required(row, item_id, self._backend.item(row, item_id, kept)) for item_id in by_id}
         documents = [
             (query.kind, query.document) if query.kind != "id" else ("code", items[str(query.document)].code.hex())
             for query in queries
         ]
-        load = self._hashers.bound(row.name, row.settings.hasher)
+        load = self._hashers.bound(row.name, row.settings.hasher, row.settings.hasher_checksum)
         coded, faults = encode(documents, row.settings.bits, load, "queries")
         if faults:
             raise FaultsError("nothing was searched", list(faults.values()))
@@ -277,7 +270,7 @@ class Collections:
 
     def _from_features(self, row: CollectionRow, item: StoredItem) -> Coded:
         """An item as a query, with the features that were kept of it."""
-        hasher = self._hashers.bound(row.name, row.settings.hasher)
+        hasher = self._hashers.bound(row.name, row.settings.hasher, row.settings.hasher_checksum)
         if item.features is None or hasher is None:
             return Coded(item.code)
         features = kept_features.unpack(item.features, row.settings.keep_features)
@@ -295,7 +288,7 @@ class Collections:
         raise StoreBusyError("expected the collection to rest for a moment, it is re-coded faster than it is read")
 
     def _row(self, name: str) -> CollectionRow:
-        return self._known(name, self._reader.collection(name))
+        return self._known(name, self._backend.collection(name))
 
     def _known(self, name: str, found: T | None) -> T:
         if found is None:
@@ -303,10 +296,7 @@ class Collections:
         return found
 
     def _describe(self, row: CollectionRow) -> Description:
-        settings = row.settings
-        count = self._follower.state(row).count
-        kept = settings.keep_features, settings.keep_documents
-        return Description(row.name, settings.bits, settings.hasher, count, settings.index, *kept)
+        return _described(row, self._backend.state(row).count)
 
     def _settings(self, wanted: NewCollection) -> CollectionSettings:
         """The settings of a new collection; raises InvalidInputError, or UnknownHasherError."""
@@ -322,7 +312,15 @@ class Collections:
             raise InvalidInputError("expected a hasher that codes the documents, got none", "keep_documents")
         index = wanted.index or IndexSettings()
         _require_index(index)
-        return CollectionSettings(bits, hasher, index, keep, bool(wanted.keep_documents))
+        checksum = None if hasher is None else self._hashers.checksum(hasher)
+        documents = bool(wanted.keep_documents)
+        return CollectionSettings(bits, hasher, index, keep, documents, wanted.consistency, checksum)
+
+
+def _described(row: CollectionRow, count: int) -> Description:
+    settings = row.settings
+    kept = settings.keep_features, settings.keep_documents, settings.consistency
+    return Description(row.name, settings.bits, settings.hasher, count, settings.index, *kept)
 
 
 def _required(row: CollectionRow, item_id: str, item: StoredItem | None) -> StoredItem:
@@ -345,6 +343,7 @@ def _agrees(wanted: NewCollection, there: CollectionSettings) -> bool:
         same = same and wanted.index.kind == there.index.kind
         same = same and all(asked in (None, given) for asked, given in chosen)
     same = same and wanted.keep_documents in (None, there.keep_documents)
+    same = same and wanted.consistency in (None, there.consistency)
     return same and wanted.keep_features in (None, there.keep_features)
 
 
@@ -365,4 +364,5 @@ def _told(settings: CollectionSettings) -> str:
     chosen = [f"{name} {value}" for name, value in (("lists", index.lists), ("probes", index.probes)) if value]
     kind = " ".join([index.kind, *([f"({', '.join(chosen)})"] if chosen else [])])
     documents = " and keep_documents" if settings.keep_documents else ""
-    return f"{settings.bits} bits, {hasher}, index {kind} and keep_features {settings.keep_features}{documents}"
+    more = f"{documents}, consistency {settings.consistency}" if settings.consistency else documents
+    return f"{settings.bits} bits, {hasher}, index {kind} and keep_features {settings.keep_features}{more}"

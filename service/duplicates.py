@@ -1,21 +1,16 @@
 """Near-duplicates of a whole collection, as of one moment, however long it takes and whatever is written meanwhile."""
 
-import itertools
-from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
-
 from models.errors import InvalidInputError
+from service.backend import Backend, Moments
+from service.ids import Ids
 from service.index.duplicates.groups import Groups, find
-from service.index.follower import Follower
 from service.index.memory import give_back
-from service.store.errors import StoreBusyError, unknown_collection
-from service.store.reader import Reader
-from service.store.schema import CollectionRow
+from service.store.errors import unknown_collection
 
 
 class Duplicate(NamedTuple):
@@ -24,25 +19,6 @@ class Duplicate(NamedTuple):
     id: str
     of: str | None
     distance: int
-
-
-class Ids:
-    """Many ids, ascending, in little more than their own bytes."""
-
-    def __init__(self) -> None:
-        self._text = bytearray()
-        self._ends = array("q", [0])
-
-    def __len__(self) -> int:
-        return len(self._ends) - 1
-
-    def __getitem__(self, place: int) -> str:
-        return self._text[self._ends[place] : self._ends[place + 1]].decode()
-
-    def append(self, item_id: str) -> None:
-        """Add an id that comes after all before."""
-        self._text += item_id.encode()
-        self._ends.append(len(self._text))
 
 
 @dataclass(frozen=True)
@@ -66,11 +42,11 @@ class Found:
 
 
 class Duplicates:
-    """Reads at length, with a connection of its own."""
+    """Reads at length."""
 
-    def __init__(self, reader: Reader, follower: Follower) -> None:
-        self._reader = reader
-        self._follower = follower
+    def __init__(self, backend: Backend, moments: Moments) -> None:
+        self._backend = backend
+        self._moments = moments
 
     def find(self, name: str, max_distance: int, going: Callable[[], None]) -> Found:
         """All items of a collection that are connected within `max_distance` (inclusive).
@@ -78,41 +54,14 @@ class Duplicates:
         `going` is called again and again; what it raises ends the work. Raises UnknownCollectionError, and
         InvalidInputError where the distance is too large for this collection.
         """
-        looked = self._follower.look(name)
-        if looked is None:
+        row = self._backend.collection(name)
+        if row is None:
             raise unknown_collection(name)
-        row, _ = looked
         if max_distance > row.settings.bits // 2:
             raise InvalidInputError(
                 f"expected at most half of the {row.settings.bits} bits, got {max_distance}", "max_distance"
             )
-        ids, sequences = Ids(), array("q")
-        with self._reader.all_by_id(row.number) as blocks:
-            if not self._is_named(name, row):
-                # Re-coded in between: what the moment shows of it may be half discarded.
-                raise StoreBusyError("expected the collection to rest for a moment, its re-coding was just finished")
-            # No older than the ids, and a code stays the same as long as its sequence number.
-            now = self._follower.snapshot(row)
-            for block in blocks:
-                for sequence, item_id in block:
-                    ids.append(item_id)
-                    sequences.append(sequence)
-                going()
-        codes, here = now.codes(np.frombuffer(sequences, np.int64))
-        if not here.all():
-            # Removed and compacted away in the moment between the two.
-            ids = _chosen(ids, here.tolist())
+        ids, codes = self._moments.codes_by_id(row, going)
         found = Found(ids, find(codes, max_distance, going))
         give_back()
         return found
-
-    def _is_named(self, name: str, row: CollectionRow) -> bool:
-        looked = self._follower.look(name)
-        return looked is not None and looked[0].number == row.number
-
-
-def _chosen(ids: Ids, chosen: list[bool]) -> Ids:
-    kept = Ids()
-    for place in itertools.compress(range(len(ids)), chosen):
-        kept.append(ids[place])
-    return kept

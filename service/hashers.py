@@ -1,8 +1,11 @@
 """The hashers of one directory, each loaded once, verified when it is."""
 
+import hashlib
 import threading
 from collections.abc import Callable
 from pathlib import Path
+
+import orjson
 
 from models.features.image import MAX_PIXELS, ImageFeatures
 from models.features.text import MAX_CHARACTERS, TextFeatures
@@ -53,17 +56,30 @@ class Hashers:
                 self._loaded[reference] = hasher
             return self._loaded[reference]
 
-    def bound(self, collection: str, reference: str | None) -> Callable[[], Hasher] | None:
-        """Loads the hasher that a collection is bound to, or raises MissingHasherError; None where it has none."""
+    def checksum(self, reference: str) -> str:
+        """What tells a hasher's files from those of another one of that name and version."""
+        return hashlib.sha256(orjson.dumps(self.get(reference).card["files"], option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+    def bound(self, collection: str, reference: str | None, checksum: str | None = None) -> Callable[[], Hasher] | None:
+        """Loads the hasher that a collection is bound to, or raises MissingHasherError; None where it has none.
+
+        `checksum` is what its files have to be, where that is known.
+        """
         if reference is None:
             return None
 
         def load() -> Hasher:
             try:
-                return self.get(reference)
+                hasher = self.get(reference)
             except UnknownHasherError as error:
                 # Not the caller's mistake: the collection is bound to it, and its folder is gone.
                 raise MissingHasherError(f"collection {collection!r} needs hasher {reference}: {error}") from None
+            if checksum is not None and self.checksum(reference) != checksum:
+                raise MissingHasherError(
+                    f"collection {collection!r} needs the hasher {reference} that it was created with, the one that is "
+                    "here has other files"
+                )
+            return hasher
 
         return load
 

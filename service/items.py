@@ -11,6 +11,8 @@ from service.filters import Condition
 
 Kind = Literal["text", "image", "vector", "code"]
 Rank = Literal["hamming", "asymmetric", "rescored"]
+# In UTF-8; stores may have to be told.
+LONGEST_ID_BYTES = 512
 Part = Literal["payload", "code", "features", "document"]
 PAYLOAD: frozenset[Part] = frozenset({"payload"})
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from service.analyses import Analyses
 from service.collections import Collections
 from service.duplicates import Duplicates
+from service.embedded import Embedded, EmbeddedMoments
 from service.hashers import Hashers
 from service.index.cores import Cores
 from service.index.follower import Follower
@@ -61,11 +62,12 @@ def opened(database: Path, hashers: Hashers, stages: Stages = untimed, threads: 
         follower = Follower(changes, upkeep, stack.enter_context(closing(Cores(threads))))
         matching = Matching(filtered)
         pairs, steps, seeking = (stack.enter_context(closing(RecodingReader(database))) for _ in range(3))
-        upserts = Upserts(writer, pairs, hashers, stages)
-        collections = Collections(writer, reader, pages, follower, hashers, matching, upserts, stages)
-        # One that is read for as long as all ids take.
-        duplicates = Duplicates(stack.enter_context(closing(Reader(database))), follower)
-        analyses = Analyses(stack.enter_context(closing(Reader(database))), follower, hashers)
+        backend = Embedded(database, writer, reader, pages, pairs, follower, matching, stages)
+        collections = Collections(backend, hashers, Upserts(backend, hashers, stages), stages)
+        # One that is read for as long as all ids take, and one for what takes seconds.
+        moments, samples = (EmbeddedMoments(stack.enter_context(closing(Reader(database))), follower) for _ in range(2))
+        duplicates = Duplicates(backend, moments)
+        analyses = Analyses(samples, hashers)
         coding = RecodingWriter(writer)
         recodings = Recodings(reader, pairs, steps, coding, hashers)
         works: dict[Kind, Work] = {"recode": Work(recodings.step, True), "discard": Work(coding.sweep)}

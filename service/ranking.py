@@ -1,4 +1,4 @@
-"""From an index's candidates to the answer: the nearest items in the order (distance, id), with their payloads."""
+"""From an index's candidates to the nearest items in the order (distance, id), whatever is written meanwhile."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,19 +6,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.codes import Codes
-from service import carrying, rescoring
+from service import rescoring
 from service.coding import Coded
 from service.index.snapshot import NOTHING, UNKNOWN, Candidates, Snapshot
 from service.items import PAYLOAD, Match, Wanted
 from service.matching import Matching
+from service.ordering import Found, ordered, with_carried, without_itself
 from service.stages import Stages, untimed
 from service.store.errors import DamagedStoreError, StoreBusyError
 from service.store.reader import Reader
 from service.store.schema import CollectionRow, StoredItem
 
 ATTEMPTS = 100
-# By sequence number: Hamming distance and item, of one query.
-Found = dict[int, tuple[int, StoredItem]]
 
 
 @dataclass(frozen=True)
@@ -32,9 +31,12 @@ class Source:
     matching: Matching
     stages: Stages = untimed
 
+    def rank(self, queries: Sequence[Coded], wanted: Wanted, without: Sequence[str | None]) -> list[list[Match]]:
+        """The nearest items of each query, as wanted, but for the id that `without` names at its place."""
+        return _rank(self, queries, wanted, without)
 
-def rank(source: Source, queries: Sequence[Coded], wanted: Wanted, without: Sequence[str | None]) -> list[list[Match]]:
-    """The nearest items of each query, as wanted, but for the id that `without` names at its place."""
+
+def _rank(source: Source, queries: Sequence[Coded], wanted: Wanted, without: Sequence[str | None]) -> list[list[Match]]:
     codes = np.frombuffer(b"".join([query.code for query in queries]), np.uint8).reshape(len(queries), -1)
     most = wanted.limit if wanted.rank == "hamming" else max(wanted.limit, rescoring.candidates(wanted))
     count = most + any(each is not None for each in without)
@@ -45,9 +47,8 @@ def rank(source: Source, queries: Sequence[Coded], wanted: Wanted, without: Sequ
         first = [_first(each, count) for each in near]
         with source.stages("store"):
             found = _fetch(source, first, count)
-        others = [_others(items, itself, most) for items, itself in zip(found, without, strict=True)]
+        others = [without_itself(items, itself, most) for items, itself in zip(found, without, strict=True)]
         kept = _kept(source, others, wanted)
-        scores = _scores(source, queries, others, wanted, kept)
         # An item that was replaced or deleted between index and store is looked for again, at its new place. None was
         # where the store gave all that was asked for, in one read, and chose nothing itself.
         missing = sum(min(len(each.sequences), count) - len(items) for each, items in zip(near, found, strict=True))
@@ -56,13 +57,12 @@ def rank(source: Source, queries: Sequence[Coded], wanted: Wanted, without: Sequ
         if settled or _still_there(source.snapshot(), before, near):
             if missing:
                 raise DamagedStoreError(f"expected the rows of all items found, {missing} are gone: it is damaged")
-            matches = [_matches(items, score)[: wanted.limit] for items, score in zip(others, scores, strict=True)]
+            matches = ordered(source.row.settings, queries, others, wanted, kept)
             if not wanted.carried - PAYLOAD:
                 return matches
             documents = _documents(source, matches, others, wanted)
             if documents is None or _still_there(source.snapshot(), before, near):
-                pairs = zip(matches, others, strict=True)
-                return [_carry(source, each, items, wanted, kept, documents) for each, items in pairs]
+                return with_carried(source.row.settings, matches, others, wanted, kept, documents)
     raise StoreBusyError("expected the collection to rest for a moment, it changes faster than it can be read")
 
 
@@ -109,16 +109,6 @@ def _found(candidates: Candidates, items: Mapping[int, StoredItem]) -> Found:
     return {sequence: (distance, items[sequence]) for distance, sequence in pairs if sequence in items}
 
 
-def _others(found: Found, itself: str | None, most: int) -> Found:
-    """The `most` first by (distance, id) but for the query's own item, whatever else is asked for beside it."""
-    if itself is None and len(found) <= most:
-        return found
-    kept = {sequence: pair for sequence, pair in found.items() if pair[1].id != itself}
-    if len(kept) <= most:
-        return kept
-    return dict(sorted(kept.items(), key=lambda entry: (entry[1][0], entry[1][1].id))[:most])
-
-
 def _kept(source: Source, found: Sequence[Found], wanted: Wanted) -> Mapping[int, bytes] | None:
     """The features kept of all items found, where they are to be ranked by or to be given."""
     if wanted.rank != "rescored" and "features" not in wanted.carried:
@@ -137,56 +127,9 @@ def _documents(
     return source.reader.documents({key for ids, near in pairs for key, (_, item) in near.items() if item.id in ids})
 
 
-def _scores(
-    source: Source,
-    queries: Sequence[Coded],
-    found: Sequence[Found],
-    wanted: Wanted,
-    kept: Mapping[int, bytes] | None,
-) -> Sequence[Mapping[int, float] | None]:
-    """What the items of each query are ordered by, None where by their distance."""
-    if wanted.rank == "hamming":
-        return [None] * len(queries)
-    pairs = list(zip(queries, found, strict=True))
-    if wanted.rank == "asymmetric":
-        return [
-            rescoring.asymmetric(query, {key: item.code for key, (_, item) in near.items()}) for query, near in pairs
-        ]
-    assert kept is not None  # nosec B101  # for the type checker
-    keep = source.row.settings.keep_features
-    return [rescoring.rescored(query, {key: kept[key] for key in near if key in kept}, keep) for query, near in pairs]
-
-
 def _still_there(after: Snapshot, before: Snapshot, near: Sequence[Candidates]) -> bool:
     """Whether none of the candidates was removed, `after` being taken when all was read."""
     if after.epoch == before.epoch and after.columns is before.columns:
         return True
     sequences = np.unique(np.concatenate([each.sequences for each in near]))
     return len(after.rows(sequences)) == len(sequences)
-
-
-def _matches(found: Found, scores: Mapping[int, float] | None) -> list[Match]:
-    if scores is None:
-        matches = [Match(item.id, distance, item.payload) for distance, item in found.values()]
-        return sorted(matches, key=lambda match: (match.distance, match.id))
-    if len(scores) < len(found):
-        raise DamagedStoreError(f"expected features of {len(found)} items, found {len(scores)}: the rest is damaged")
-    matches = [Match(item.id, distance, item.payload, scores[key]) for key, (distance, item) in found.items()]
-    return sorted(matches, key=lambda match: (match.score, match.id))
-
-
-def _carry(
-    source: Source,
-    matches: Sequence[Match],
-    found: Found,
-    wanted: Wanted,
-    kept: Mapping[int, bytes] | None,
-    documents: Mapping[int, bytes] | None,
-) -> list[Match]:
-    items = {
-        item.id: item._replace(
-            features=kept.get(key) if kept else None, document=documents.get(key) if documents else None
-        )
-        for key, (_, item) in found.items()
-    }
-    return carrying.carry(matches, items, wanted.carried, source.row.settings.keep_features)

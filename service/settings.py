@@ -21,6 +21,19 @@ class Settings(BaseSettings):
 
     hashers: Path = Field(Path("var/hashers"), description="directory of hasher folders")
     data: Path = Field(Path("var/data"), description="directory of the database; made where it is missing")
+    store: str = Field(
+        "sqlite",
+        pattern=r"^(sqlite|milvus(\+tls)?://[^/@\s]+)$",
+        description="where collections are kept: sqlite, in `data`, or milvus://HOST:PORT, or milvus+tls://HOST:PORT",
+    )
+    store_token: str | None = Field(None, description="of Milvus: USER:PASSWORD, or an API key", repr=False)
+    store_database: str | None = Field(None, description="of Milvus: the database; default: its default one")
+    store_certificate: Path | None = Field(
+        None, description="of Milvus, with milvus+tls: file of the certificate that its own is signed by"
+    )
+    store_seconds: float = Field(
+        10.0, gt=0, allow_inf_nan=False, description="of Milvus: longest that it may take to answer"
+    )
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="port to listen on")
     workers: Positive = Field(1, description="processes that serve the same data")
@@ -58,6 +71,11 @@ class Settings(BaseSettings):
     def database(self) -> Path:
         """The one file (with its WAL beside it) that holds everything."""
         return self.data / DATABASE
+
+    @property
+    def embedded(self) -> bool:
+        """Whether collections are kept in the data folder."""
+        return self.store == "sqlite"
 
     @property
     def snapshots(self) -> Path:

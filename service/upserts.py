@@ -4,15 +4,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from service import kept_documents, kept_features
+from service.backend import Backend, Together
 from service.coding import Coded, encode
-from service.errors import Fault, FaultsError
+from service.errors import Fault, FaultsError, TooLargeError
 from service.hashers import Hashers
 from service.items import Item
 from service.stages import Stages, untimed
 from service.store.errors import ChangedMeanwhileError, UnknownCollectionError
-from service.store.recoding_reader import RecodingReader
 from service.store.schema import CollectionRow, StoredItem
-from service.store.writer import Together, Writer
 
 ATTEMPTS = 20
 Stored = list[StoredItem | None]
@@ -24,9 +23,8 @@ Find = Callable[[], CollectionRow]
 class Upserts:
     """Both codes are made before the transaction, which finds out whether they are still the ones that are wanted."""
 
-    def __init__(self, writer: Writer, recodings: RecodingReader, hashers: Hashers, stages: Stages = untimed) -> None:
-        self._writer = writer
-        self._recodings = recodings
+    def __init__(self, backend: Backend, hashers: Hashers, stages: Stages = untimed) -> None:
+        self._backend = backend
         self._hashers = hashers
         self._stages = stages
 
@@ -62,14 +60,13 @@ class Upserts:
         for attempt in range(ATTEMPTS):
             row = find()
             try:
-                pair = self._recodings.pair(row.number)
-                other = None if pair is None else pair.new if row.number == pair.old.number else pair.old
+                other = self._backend.beside(row)
                 with self._stages("encode"):
                     stored, faults = self._both(row, other, items)
                 chosen = choose(stored, faults)
                 also: Together | None = None if other is None else (other.number, chosen[1])
                 with self._stages("store"):
-                    self._writer.upsert(row.number, chosen[0], also)
+                    self._backend.upsert(row, chosen[0], also)
                 return faults
             except (ChangedMeanwhileError, UnknownCollectionError):
                 # A re-coding was started, switched or ended meanwhile: what is wanted now is found anew.
@@ -90,11 +87,27 @@ class Upserts:
         return [stored, beside], dict(sorted((told | faults).items()))
 
     def _stored(self, name: str, row: CollectionRow, items: Sequence[Item]) -> tuple[Stored, Faults]:
-        hasher = self._hashers.bound(name, row.settings.hasher)
+        hasher = self._hashers.bound(name, row.settings.hasher, row.settings.hasher_checksum)
         documents = [(item.kind, item.document) for item in items]
         coded, faults = encode(documents, row.settings.bits, hasher, "items", _documents_only(row))
+        faults |= self._too_large(items)
         stored = [None if each is None else store(row, item, each) for item, each in zip(items, coded, strict=True)]
         return stored, faults
+
+    def _too_large(self, items: Sequence[Item]) -> Faults:
+        most = self._backend.most_payload_bytes
+        if most is None:
+            return {}
+        return {
+            place: Fault(
+                f"items/{place}/payload",
+                TooLargeError.status,
+                TooLargeError.title,
+                f"expected at most {most} bytes, as this store keeps no longer ones, got {len(item.payload)}",
+            )
+            for place, item in enumerate(items)
+            if item.payload is not None and len(item.payload) > most
+        }
 
 
 def store(row: CollectionRow, item: Item, coded: Coded) -> StoredItem:

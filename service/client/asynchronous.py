@@ -118,9 +118,10 @@ class AsyncClient:
         index: Mapping[str, Any] | None = None,
         keep_features: str | None = None,
         keep_documents: bool | None = None,
+        consistency: str | None = None,
     ) -> Collection:
         """Create a collection with a `hasher` or `bits`; what is there with these settings is returned as it is."""
-        keep = {"keep_features": keep_features, "keep_documents": keep_documents}
+        keep = {"keep_features": keep_features, "keep_documents": keep_documents, "consistency": consistency}
         call = calls.create_collection(name, hasher=hasher, bits=bits, index=index, **keep)
         return await self._send(call)
 

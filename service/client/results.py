@@ -15,7 +15,7 @@ class Index:
 
 @dataclass(frozen=True)
 class Collection:
-    """A collection as it is; `hasher` is None where items bring their own codes."""
+    """A collection as it is; `hasher` is None where items bring their own codes, `consistency` but in Milvus."""
 
     name: str
     bits: int
@@ -24,6 +24,7 @@ class Collection:
     index: Index
     keep_features: str
     keep_documents: bool = False
+    consistency: str | None = None
 
 
 @dataclass(frozen=True)

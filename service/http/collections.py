@@ -94,4 +94,6 @@ async def delete(collection: str, state: ServiceState) -> Response:
 def _told(collection: Description) -> dict[str, Any]:
     told = asdict(collection)
     told["index"] = {name: value for name, value in told["index"].items() if value is not None}
+    if told["consistency"] is None:
+        del told["consistency"]
     return told

@@ -22,6 +22,8 @@ async def livez() -> Response:
 
 @router.get("/readyz", response_model=StatusReply, summary="Ready")
 async def readyz(state: AnyState) -> Response:
-    """Ready when every collection has caught up with the store; 503 until then."""
+    """Ready when every collection has caught up with the store; 503 until then, and while Milvus does not answer."""
     state.readiness.require()
+    if not state.settings.embedded:
+        await state.readers.run(state.collections.require_reachable)
     return reply({"status": "ready"})

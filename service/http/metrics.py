@@ -11,11 +11,11 @@ from fastapi.responses import Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from prometheus_client.core import Metric
 
+from service.background import JobBoard
 from service.collections import Collections
 from service.http.access import READ
 from service.http.measuring import gauge
 from service.http.state import AnyState, State
-from service.jobs import Jobs
 from service.store.errors import UnknownCollectionError
 from service.store.jobs import STATES
 
@@ -55,11 +55,13 @@ def _now(state: State) -> Iterator[Metric]:
         [([pid], state.readiness.ready)],
     )
     if state.readiness.ready:
-        yield from _collections(state.collections, pid)
+        if state.settings.embedded:
+            # Milvus would have to count the items anew for each, and has metrics of its own.
+            yield from _collections(state.collections, pid)
         yield from _jobs(state.jobs)
 
 
-def _jobs(jobs: Jobs) -> Iterator[Metric]:
+def _jobs(jobs: JobBoard) -> Iterator[Metric]:
     known = jobs.all()
     counts = Counter(job.state for job in known)
     yield gauge(

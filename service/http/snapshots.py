@@ -10,7 +10,6 @@ from service.http.reply import reply
 from service.http.schemas.snapshots import SnapshotReply
 from service.http.state import ServiceState
 from service.http.time_limit import lift
-from service.store.snapshots import take
 
 router = APIRouter(prefix="/v1/collections/{collection}", tags=["collections"])
 
@@ -21,7 +20,7 @@ async def post(collection: str, request: Request, state: ServiceState) -> Respon
     lift(request)
 
     def work() -> Response:
-        taken = asdict(take(state.settings.database, collection, state.settings.snapshots))
+        taken = asdict(state.collections.take_snapshot(collection, state.settings.snapshots))
         return reply({"snapshot": taken.pop("name"), **taken}, 201)
 
     return await state.writers.run(work)

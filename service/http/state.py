@@ -7,16 +7,15 @@ from fastapi import Depends, Request
 
 from models.errors import HammingwayError
 from service.analyses import Analyses
+from service.background import JobBoard, Recoder
 from service.collections import Collections
 from service.duplicates import Duplicates
 from service.errors import NotReadyError
 from service.hashers import Hashers
 from service.http.measuring import Metrics
 from service.http.searches import Searches
-from service.jobs import Jobs
 from service.keys import Keys
 from service.pool import Pool
-from service.recoding import Recodings
 from service.runs import Runs
 from service.settings import Settings
 
@@ -52,8 +51,8 @@ class State:
     runs: Runs
     analyses: Analyses
     analysts: Pool
-    recodings: Recodings
-    jobs: Jobs
+    recodings: Recoder
+    jobs: JobBoard
     readiness: Readiness = field(default_factory=Readiness)
 
 

@@ -49,6 +49,9 @@ def _codes(health: Health | None) -> dict[str, object] | None:
 
 
 def _index(held: IndexState) -> dict[str, object]:
+    if held.elsewhere is not None:
+        lists, probes = held.elsewhere
+        return {"kind": held.settings.kind, "state": "ready", "lists": lists, "probes": probes}
     if held.ivf is None:
         # What is built may be wanted no more.
         building = held.building and held.settings.kind == "ivf"

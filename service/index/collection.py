@@ -27,6 +27,8 @@ class IndexState:
     settings: IndexSettings
     building: bool
     ivf: ivf.Ivf | None
+    # Lists and probes of an IVF index that is not in memory here.
+    elsewhere: tuple[int, int] | None = None
 
 
 class CollectionIndex:

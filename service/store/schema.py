@@ -5,7 +5,7 @@ A follower that remembers the last numbers it saw reads only what came since. Ev
 with AUTOINCREMENT, so that the sum of those counters says how much was ever committed.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 APPLICATION_ID = 0x48616D67
@@ -67,6 +67,7 @@ TABLES = (
 
 IndexKind = Literal["flat", "ivf"]
 KeepFeatures = Literal["none", "float16", "int8"]
+Consistency = Literal["strong", "session", "bounded", "eventually"]
 Stage = Literal["coding", "ready", "switched"]
 
 
@@ -88,6 +89,9 @@ class CollectionSettings:
     index: IndexSettings = IndexSettings()
     keep_features: KeepFeatures = "none"
     keep_documents: bool = False
+    # Of stores that let it be chosen, and that keep the hasher elsewhere. Not told: the checksums are of what is.
+    consistency: Consistency | None = field(default=None, repr=False)
+    hasher_checksum: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,9 @@ class CollectionSettings(Strict):
     keep_documents: bool | None = Field(
         None, description="keep the documents of items, so that any hasher can code them anew; default: false"
     )
+    consistency: Literal["strong", "session", "bounded", "eventually"] | None = Field(
+        None, description="of a collection in Milvus: what a search sees of the writes before it; default: strong, all"
+    )
 
     @model_validator(mode="after")
     def _one(self) -> "CollectionSettings":
@@ -53,7 +56,7 @@ class CollectionSettings(Strict):
     def settings(self) -> NewCollection:
         """What the service is asked for."""
         index = None if self.index is None else self.index.settings()
-        return NewCollection(self.hasher, self.bits, index, self.keep_features, self.keep_documents)
+        return NewCollection(self.hasher, self.bits, index, self.keep_features, self.keep_documents, self.consistency)
 
 
 class CollectionReply(BaseModel):
@@ -66,6 +69,9 @@ class CollectionReply(BaseModel):
     index: IndexSettings = Field(examples=[{"kind": "flat"}])
     keep_features: Literal["none", "float16", "int8"] = Field(examples=["none"])
     keep_documents: bool = Field(examples=[False])
+    consistency: Literal["strong", "session", "bounded", "eventually"] | None = Field(
+        None, description="only of a collection in Milvus"
+    )
 
 
 class CollectionsReply(BaseModel):

@@ -9,8 +9,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from models.versions import NAME
 from service.described import kind
+from service.items import LONGEST_ID_BYTES
 
-LONGEST_ID_BYTES = 512
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 

@@ -1,0 +1,1 @@
+"""Collections in a Milvus, which any number of services share."""

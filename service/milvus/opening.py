@@ -1,0 +1,46 @@
+"""The parts that serve the collections of a Milvus, wired in one place."""
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+
+from service.analyses import Analyses
+from service.collections import Collections
+from service.duplicates import Duplicates
+from service.hashers import Hashers
+from service.milvus.address import Address
+from service.milvus.backend import Milvus
+from service.milvus.connection import Connection
+from service.milvus.moments import MilvusMoments
+from service.milvus.refused import NoJobs, NoRecodings
+from service.stages import Stages, untimed
+from service.upserts import Upserts
+
+
+@dataclass(frozen=True)
+class Opened:
+    """As `service.opening.Opened`."""
+
+    collections: Collections
+    duplicates: Duplicates
+    analyses: Analyses
+    recodings: NoRecodings
+    jobs: NoJobs
+
+    def load(self) -> None:
+        """Nothing is held here; also where Milvus does not answer yet, as it may soon."""
+
+
+@contextmanager
+def opened(address: Address, hashers: Hashers, stages: Stages = untimed) -> Iterator[Opened]:
+    """Serve the collections of a Milvus, which need not be there yet, until the block ends."""
+    with closing(Connection(address)) as connection:
+        backend = Milvus(connection, stages)
+        moments = MilvusMoments(backend)
+        yield Opened(
+            Collections(backend, hashers, Upserts(backend, hashers, stages), stages),
+            Duplicates(backend, moments),
+            Analyses(moments, hashers),
+            NoRecodings(backend),
+            NoJobs(),
+        )

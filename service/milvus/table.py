@@ -1,0 +1,97 @@
+"""One collection in Milvus, read and searched as its settings say; also the one that Milvus does not hold yet."""
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from service.milvus import schema
+from service.milvus.connection import Connection, NotLoadedError
+from service.milvus.filtering import after, both
+from service.store.schema import CollectionRow
+
+T = TypeVar("T")
+LEVELS = {"strong": "Strong", "session": "Session", "bounded": "Bounded", "eventually": "Eventually"}
+PAGE_ROWS = 4096
+# What keeps a collection as it is, where that is read at length: a moment that has passed for every part of Milvus.
+AS_IT_WAS = "Eventually"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A collection by its row; every call raises UnknownCollectionError, or StoreUnavailableError."""
+
+    connection: Connection
+    row: CollectionRow
+
+    @property
+    def name(self) -> str:
+        """As Milvus knows it."""
+        return schema.milvus_name(self.row.name)
+
+    @property
+    def level(self) -> str:
+        """Its consistency."""
+        return LEVELS[self.row.settings.consistency or "strong"]
+
+    def query(self, expression: str, fields: list[str], limit: int | None = None) -> list[dict[str, Any]]:
+        """Rows in no order, but the first `limit` by id where there is one."""
+        bound = {} if limit is None else {"limit": limit}
+        return self._loaded(
+            lambda: self.connection.call(
+                "query", self.name, filter=expression, output_fields=fields, consistency_level=self.level, **bound
+            )
+        )
+
+    def count(self, expression: str = "") -> int:
+        """How many items there are, or that an expression lets through."""
+        return int(self.query(expression, ["count(*)"])[0]["count(*)"])
+
+    def by_id(self, expression: str, fields: list[str], start: str = "") -> Iterator[list[dict[str, Any]]]:
+        """All rows in the order of their ids that come after `start`, in blocks."""
+        while block := self.query(both(expression, after(start)), fields, PAGE_ROWS):
+            block.sort(key=lambda found: str(found["id"]))
+            yield block
+            if len(block) < PAGE_ROWS:
+                return
+            start = block[-1]["id"]
+
+    def search(
+        self, codes: list[bytes], most: int, expression: str, fields: list[str], exact: bool
+    ) -> list[list[dict[str, Any]]]:
+        """The `most` nearest of each code; ties with the last are cut anyhow."""
+        index = self.row.settings.index
+        parameters = {} if index.kind == "flat" else {"nprobe": schema.probes(index, exact)}
+        return self._loaded(
+            lambda: self.connection.call(
+                "search",
+                self.name,
+                data=codes,
+                anns_field="code",
+                limit=most,
+                filter=expression,
+                output_fields=fields,
+                search_params={"metric_type": "HAMMING", "params": parameters},
+                consistency_level=self.level,
+            )
+        )
+
+    def upsert(self, rows: list[dict[str, Any]]) -> None:
+        """Write rows, in one message."""
+        self.connection.call("upsert", self.name, rows)
+
+    def delete(self, expression: str) -> None:
+        """Delete the rows of an expression that names ids."""
+        self.connection.call("delete", self.name, filter=expression)
+
+    def prepare(self) -> None:
+        """Have it indexed and held in memory; nothing changes where it is."""
+        self.connection.call("create_index", self.name, schema.index_parameters(self.row.settings.index))
+        self.connection.call("load_collection", self.name)
+
+    def _loaded(self, call: Callable[[], T]) -> T:
+        with suppress(NotLoadedError):
+            return call()
+        # Who made it was killed before it was held, or Milvus was, and begins anew.
+        self.prepare()
+        return call()
