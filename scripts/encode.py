@@ -11,6 +11,7 @@ from models.hasher import Hasher
 from models.versions import find_folder
 from scripts.console import run
 from scripts.datasets import DATA_DIR_HELP, DATA_HELP, open_dataset
+from scripts.datasets.shard import add_shard_option
 from scripts.rows import batches
 
 
@@ -22,12 +23,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="CODES.npy")
     parser.add_argument("--logits", action="store_true", help="write logits in place of codes")
     parser.add_argument("--data-dir", type=Path, help=DATA_DIR_HELP)
+    add_shard_option(parser)
     arguments = parser.parse_args()
+    out = arguments.shard.name(arguments.out)
     hasher = Hasher.load(find_folder(arguments.hasher))
-    data = open_dataset(arguments.data, arguments.data_dir)
+    data = open_dataset(arguments.data, arguments.data_dir, arguments.shard)
     shape = (data.size, hasher.bits) if arguments.logits else (data.size, hasher.bits // 8)
     dtype = np.dtype(np.float32 if arguments.logits else np.uint8)
-    with tempfile.TemporaryDirectory(prefix=".encode.", dir=arguments.out.parent) as folder:
+    with tempfile.TemporaryDirectory(prefix=".encode.", dir=out.parent) as folder:
         whole = Path(folder) / "whole.npy"
         with whole.open("wb") as file:
             header = {"descr": dtype.str, "fortran_order": False, "shape": shape}
@@ -35,8 +38,8 @@ def main() -> None:
             for rows, _ in batches(data, hasher.features):
                 logits = hasher.logits(rows)
                 file.write((logits if arguments.logits else pack(logits)).tobytes())
-        whole.replace(arguments.out)
-    print(f"wrote {arguments.out}: {shape} {dtype} by {hasher.reference}")
+        whole.replace(out)
+    print(f"wrote {out}: {shape} {dtype} by {hasher.reference}")
 
 
 if __name__ == "__main__":

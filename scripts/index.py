@@ -2,7 +2,8 @@
 
 import argparse
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
@@ -12,7 +13,9 @@ from models.errors import InvalidInputError
 from scripts.connecting import add_service_option, connect
 from scripts.console import progress, run
 from scripts.datasets import DATA_DIR_HELP, DATA_HELP, open_dataset
+from scripts.datasets.lines import Lines
 from scripts.datasets.ndjson import SUFFIXES
+from scripts.datasets.shard import WHOLE, Shard, add_shard_option
 from scripts.documents import in_json
 from scripts.options import positive
 from service.client import Client, Collection, Indexed, ServiceError
@@ -38,45 +41,55 @@ def main() -> None:
     parser.add_argument("--lists", type=positive, metavar="N", help="of an IVF index (default: by its size)")
     parser.add_argument("--probes", type=positive, metavar="N", help="lists that a search looks into")
     parser.add_argument("--data-dir", type=Path, help=DATA_DIR_HELP)
+    add_shard_option(parser)
     arguments = parser.parse_args()
     wanted = wanted_settings(arguments)
-    size, lines = open_lines(arguments.data, arguments.data_dir)
+    source = open_source(arguments.data, arguments.data_dir, arguments.shard)
     with connect(arguments.url) as client:
         described = open_collection(client, arguments.collection, wanted)
         done = Indexed(0)
         try:
-            with progress("indexing", size) as advance:
+            with progress("indexing", source.size) as advance:
 
                 def show(so_far: Indexed) -> None:
                     nonlocal done
                     advance(so_far.lines - done.lines)
                     done = so_far
 
-                client.index_lines(arguments.collection, lines, progress=show)
+                client.index_lines(arguments.collection, source.lines, progress=show)
         except ServiceError as error:
             done = Indexed(error.indexed or 0, error.rejected)
             raise
         finally:
             for fault in done.rejected:
-                print(f"line {fault.line}: {fault.detail}", file=sys.stderr)
+                print(f"line {fault.line}{source.origin}: {fault.detail}", file=sys.stderr)
             coded = f"coded by {described.hasher}" if described.hasher else f"{described.bits} bits"
             print(f"{done.indexed} items indexed in {arguments.collection!r}, {coded}")
     if done.rejected:
         raise InvalidInputError(f"expected {done.lines} usable lines, got {len(done.rejected)} that were rejected")
 
 
-def open_lines(data: str, data_dir: Path | None) -> tuple[int, Iterator[bytes]]:
-    """How many items DATA has, and each as a line of JSON: an NDJSON file's own lines, for the service to judge."""
+@dataclass(frozen=True)
+class Source:
+    """Items as lines of JSON, how many there are, and what follows the number of a line where they are a part."""
+
+    size: int
+    lines: Iterable[bytes]
+    origin: str = ""
+
+
+def open_source(data: str, data_dir: Path | None, shard: Shard = WHOLE) -> Source:
+    """The items of DATA: an NDJSON file's own lines, for the service to judge."""
     path = Path(data)
     if path.is_file() and path.suffix in SUFFIXES:
-        with path.open("rb") as file:
-            size = sum(1 for _ in file)
-        return size, _lines_of(path)
-    dataset = open_dataset(data, data_dir)
-    return dataset.size, (
+        lines = Lines(path, shard)
+        return Source(sum(1 for _ in lines), lines, lines.origin)
+    dataset = open_dataset(data, data_dir, shard)
+    walked = (
         orjson.dumps({"id": item.id, dataset.modality: in_json(item.document), "payload": item.payload})
         for item in dataset.walk()
     )
+    return Source(dataset.size, walked, "" if shard == WHOLE else f" of shard {shard}")
 
 
 def wanted_settings(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -111,12 +124,6 @@ def open_collection(client: Client, name: str, wanted: Mapping[str, Any]) -> Col
         if error.status != UNKNOWN_COLLECTION:
             raise
         raise InvalidInputError(f"expected --hasher or --bits to create {name!r} with, as it is missing") from None
-
-
-def _lines_of(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        for line in file:
-            yield line.rstrip(b"\r\n")
 
 
 if __name__ == "__main__":

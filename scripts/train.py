@@ -1,25 +1,30 @@
-"""Train a hasher: DATA in, one new hasher folder out, and a table of how well it does."""
+"""Train a hasher: DATA in, one new hasher folder out, and a table of how well it does.
+
+Started by torchrun, as several processes: the first reads, measures and writes, the others train with it.
+"""
 
 import argparse
 import hashlib
+import os
 import sys
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from models.errors import InvalidInputError
 from models.evaluation.baselines import baselines
 from models.evaluation.fingerprint import take_fingerprint
 from models.evaluation.quality import Evaluation, Quality, evaluate
 from models.evaluation.split import split
-from models.features import MODALITIES
+from models.features import MODALITIES, Features
 from models.rows import Rows, blocks
 from models.training.config import CHECKPOINT_SECONDS, STARTS, Config
 from models.training.corruption import Corruption
 from models.training.objectives import OBJECTIVES
 from models.versions import next_folder
 from scripts.console import print_quality, run, track
-from scripts.datasets import DATA_DIR_HELP, DATA_HELP, open_dataset
+from scripts.datasets import DATA_DIR_HELP, DATA_HELP, Dataset, open_dataset
 from scripts.features import add_feature_options, pick_features
 from scripts.options import positive
 from scripts.options import seconds as seconds_option
@@ -27,13 +32,18 @@ from scripts.outputs import check_writable
 from scripts.report.folder import check_folder
 from scripts.rows import read_rows
 
+if TYPE_CHECKING:
+    import torch
+
+    from models.training.ranks import Ranks
+
 HELD_OUT = 0.2
 MOST_QUERIES = 1000
 REPORTED_BITS = (16, 32, 64, 128, 256)
 
 
 def main() -> None:
-    """Parse the arguments, train, write, report."""
+    """Parse the arguments, and do this process's part."""
     arguments = parse()
     config = Config(
         bits=arguments.bits,
@@ -48,6 +58,9 @@ def main() -> None:
         weights=dict(arguments.weight),
         corruption=arguments.corruption,
     )
+    if int(os.environ.get("RANK", "0")) > 0:
+        follow(arguments, config)
+        return
     data = open_dataset(arguments.data, arguments.data_dir)
     if arguments.modality not in (None, data.modality):
         raise InvalidInputError(f"expected {arguments.modality} items, got {data.modality} items from {data.name}")
@@ -58,27 +71,56 @@ def main() -> None:
         check_folder(arguments.report)
     features = pick_features(data, arguments)
     # With PyTorch, seconds to import: what can be refused without it is refused by now.
+    from models.training.ranks import joined
+
+    with joined(set_up(arguments)) as ranks:
+        lead(arguments, config, data, features, folder, ranks)
+
+
+def set_up(arguments: argparse.Namespace) -> "torch.device":
+    """PyTorch, as this process is to use it."""
     import torch
 
-    from models.training.checkpoint import run_key
     from models.training.loop import pick_device
-    from models.training.prepare import draw_sample
-    from scripts.training import make_hasher, write_next
 
     torch.set_num_threads(arguments.threads)
-    pick_device(config.device)
+    return pick_device(arguments.device)
+
+
+def follow(arguments: argparse.Namespace, config: Config) -> None:
+    """Train with the first process."""
+    from models.training.loop import fit
+    from models.training.ranks import joined
+    from models.training.sharing import share_sample
+
+    with joined(set_up(arguments)) as ranks:
+        sample = share_sample(None, config, ranks)
+        for bits in lengths(arguments):
+            fit(sample, replace(config, bits=bits), ranks=ranks)
+
+
+def lead(
+    arguments: argparse.Namespace, config: Config, data: Dataset, features: Features, folder: Path, ranks: "Ranks"
+) -> None:
+    """Read, train, measure, write, report."""
+    from models.training.checkpoint import run_key
+    from models.training.prepare import draw_sample
+    from models.training.sharing import share_sample
+    from scripts.training import make_hasher, write_next
+
     rows, labels = read_rows(data, features)
     parts = split(rows, labels, HELD_OUT, MOST_QUERIES, config.seed)
 
     started = time.monotonic()
     sample = draw_sample(parts.base, config, lambda numbers: track(numbers, "neighbours"))
+    share_sample(sample, config, ranks)
     checkpoint = arguments.out / f".{folder.name.split('@')[0]}.{run_key(config, sample)}.checkpoint"
     if not arguments.resume:
         checkpoint.unlink(missing_ok=True)
     elif not checkpoint.exists():
         raise InvalidInputError(f"expected a stopped run of this data and these options in {arguments.out}, found none")
     try:
-        made = make_hasher(folder.name, features, sample, config, checkpoint, arguments.checkpoint_seconds)
+        made = make_hasher(folder.name, features, sample, config, checkpoint, arguments.checkpoint_seconds, ranks)
     except KeyboardInterrupt:
         if checkpoint.exists():
             print("the same command with --resume goes on from here", file=sys.stderr)
@@ -104,12 +146,17 @@ def main() -> None:
         from scripts.report.report import write_report
 
         by_bits: dict[int, list[Quality]] = {config.bits: table}
-        for bits in REPORTED_BITS:
-            if bits != config.bits:
-                other = make_hasher(folder.name, features, sample, replace(config, bits=bits)).hasher
-                by_bits[bits] = evaluate(evaluation, {name: other.logits, **baselines(parts.base, bits)})
+        for bits in lengths(arguments)[1:]:
+            other = make_hasher(folder.name, features, sample, replace(config, bits=bits), ranks=ranks).hasher
+            by_bits[bits] = evaluate(evaluation, {name: other.logits, **baselines(parts.base, bits)})
         material = Material(made.hasher, made.trained, parts, data, table, dict(sorted(by_bits.items())), seconds)
         print(f"wrote {write_report(arguments.report, material)}")
+
+
+def lengths(arguments: argparse.Namespace) -> list[int]:
+    """The code lengths that are trained, in their order: the one asked for, and those of the report."""
+    others = REPORTED_BITS if arguments.report is not None else ()
+    return [arguments.bits, *(bits for bits in others if bits != arguments.bits)]
 
 
 def fingerprint(rows: Rows) -> str:

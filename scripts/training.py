@@ -11,6 +11,7 @@ from models.hasher import DECODER, ENCODER, Hasher
 from models.training.config import CHECKPOINT_SECONDS, Config
 from models.training.export import export_decoder, export_encoder
 from models.training.loop import Trained, fit
+from models.training.ranks import ALONE, Ranks
 from models.training.sample import Sample
 from models.versions import next_folder
 from scripts.console import track
@@ -32,13 +33,14 @@ def make_hasher(
     config: Config,
     checkpoint: Path | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    ranks: Ranks = ALONE,
 ) -> Made:
-    """Train on a sample, with a progress bar; `reference` is the NAME@VERSION to be."""
+    """Train on a sample, with a progress bar, as the first of the ranks; `reference` is the NAME@VERSION to be."""
 
     def bar(steps: Iterable[int], status: Callable[[], str]) -> Iterable[int]:
         return track(steps, f"{config.bits} bits", status=status)
 
-    trained = fit(sample, config, bar, checkpoint, checkpoint_seconds)
+    trained = fit(sample, config, bar, checkpoint, checkpoint_seconds, ranks)
     encoder = export_encoder(trained.network, trained.projection)
     decoder = export_decoder(trained.network, trained.projection)
     name, version = reference.split("@")
@@ -52,6 +54,8 @@ def make_hasher(
         "training": config.card(),
         "losses": trained.history.final_losses(),
     }
+    if ranks.count > 1:
+        card["processes"] = ranks.count
     hasher = Hasher(card, features, encoder, decoder)
     return Made(hasher, {ENCODER: encoder, DECODER: decoder, **features.files()}, trained)
 

@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load, save_file
 from torch import Tensor
 
 from models.errors import InvalidInputError
 from models.training.config import Config
 from models.training.history import History
 from models.training.network import Autoencoder
+from models.training.ranks import ALONE, Ranks
 from models.training.sample import Sample
 
 
@@ -74,17 +75,18 @@ class Checkpoint:
         sibling.replace(self._path)
         self._saved = time.monotonic()
 
-    def resume(self) -> int:
-        """Restore what the file holds, if there is one; returns the number of steps that are done."""
-        if self._path is None or not self._path.exists():
+    def resume(self, ranks: Ranks = ALONE) -> int:
+        """Restore what the first process's file holds, if there is one; returns the number of steps that are done."""
+        content = self._path.read_bytes() if self._path is not None and self._path.exists() else None
+        content = ranks.from_first(content)
+        if content is None:
             return 0
         try:
-            with safe_open(self._path, framework="pt") as file:
-                said = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except SafetensorError as error:
+            tensors, said = load(content), _metadata(content)
+        except (SafetensorError, ValueError) as error:
             raise InvalidInputError(f"expected {self._path} to be a checkpoint, got a damaged file: {error}") from None
-        if said.get("run") != self._run:
+        # Of the others, none has a path: it is for the first to say.
+        if self._path is not None and said.get("run") != self._run:
             raise InvalidInputError(
                 f"expected {self._path} to be a checkpoint of this run, got one of other data, options or code"
             )
@@ -102,6 +104,13 @@ class Checkpoint:
             (int(step), entropy, distinct) for step, entropy, distinct in tensors["health"].tolist()
         ]
         return int(said["done"])
+
+
+def _metadata(content: bytes) -> dict[str, str]:
+    """What a safetensors file says beside its tensors: its header is JSON, after 8 bytes that tell its length."""
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    said: dict[str, str] = header.get("__metadata__", {})
+    return said
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

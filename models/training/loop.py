@@ -1,12 +1,13 @@
 """The training loop."""
 
 import math
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.errors import InvalidInputError
 from models.training.checkpoint import Checkpoint
@@ -14,9 +15,10 @@ from models.training.config import CHECKPOINT_SECONDS, Config
 from models.training.history import History
 from models.training.inputs import Projection
 from models.training.network import Autoencoder, binary_code, sigmoid_code, start_at_itq
+from models.training.ranks import ALONE, Ranks
 from models.training.sample import Sample
-from models.training.terms import TERMS
-from models.training.terms.step import Data, Step
+from models.training.terms import TERMS, Term
+from models.training.terms.step import Batch, Data, Step
 
 WARM_UP_STEPS = 50
 
@@ -38,11 +40,15 @@ def fit(
     track: Track = lambda steps, _: steps,
     checkpoint: Path | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    ranks: Ranks = ALONE,
 ) -> Trained:
     """Train on a sample; `track(steps, status)` wraps the loop, to show progress with a line of text that changes.
 
     With `checkpoint`, the state is written to that file every so many seconds, and a run whose file is there goes on
     from it, to the same codes as one that was never stopped. The file is left to the caller to remove.
+
+    With several `ranks`, each calls this with the same sample and config; the first one alone writes, and its history
+    is that of all.
     """
     objective = config.resolved()
     weights = {name: weight for name, weight in objective.weights.items() if weight}
@@ -59,6 +65,7 @@ def fit(
     terms = {name: TERMS[name](data) for name in weights}
 
     network.to(device)
+    ranks.check(batches.size)
     optimizer = torch.optim.Adam(network.parameters())
     projection = sample.projection
     into = torch.from_numpy(projection.directions * projection.scale).float()
@@ -66,33 +73,54 @@ def fit(
     total = config.steps(len(inputs))
     history = History(("total", *weights), inputs, config.seed)
     saved = Checkpoint(checkpoint, checkpoint_seconds, config, sample, network, optimizer, generator, batches, history)
-    for number in track(range(saved.resume(), total), history.status):
+    done = saved.resume(ranks)
+    # Without reconstruction the decoder may be idle, or its branch.
+    losses_of = ranks.together(Losses(network, terms, objective.binary, ranks), "reconstruction" in weights)
+    for number in track(range(done, total), history.status):
         optimizer.param_groups[0]["lr"] = config.learning_rate * schedule(number, total)
         rows = next(batches)
         clean = inputs[rows].to(device)
-        seen = clean
+        seen = ranks.share(clean)
         if objective.corruption:
-            seen = ((objective.corruption(sample.features[rows], generator) - mean) @ into).to(device)
+            # Drawn for the whole batch by every process, as one alone would.
+            corrupted = (objective.corruption(sample.features[rows], generator) - mean) @ into
+            seen = ranks.share(corrupted).to(device)
         if "contraction" in weights:
             seen = seen.clone().requires_grad_()
-        logits = network.encoder(seen)
-        code = binary_code(logits) if objective.binary else sigmoid_code(logits)
-        step = Step(network, rows, clean, seen, logits, code)
 
-        losses = {name: terms[name](step) for name in weights}
+        losses: dict[str, Tensor] = losses_of(Batch(rows, clean), seen)
         loss = torch.stack([weights[name] * value for name, value in losses.items()]).sum()
-        if not torch.isfinite(loss):
+        told = dict(zip(("total", *losses), ranks.mean(torch.stack([loss, *losses.values()])), strict=True))
+        if not torch.isfinite(told["total"]):
             raise InvalidInputError(
-                f"expected a finite loss, got {float(loss.detach())} at step {number + 1}: lower the weights"
+                f"expected a finite loss, got {float(told['total'])} at step {number + 1}: lower the weights"
             )
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
 
-        history.add({"total": loss, **losses}, network, number, total)
-        saved.save(number + 1)
+        if ranks.first:
+            history.add(told, network, number, total)
+            saved.save(number + 1)
     network.cpu().eval()
     return Trained(network, projection, history)
+
+
+class Losses(nn.Module):
+    """What a step costs, term by term: one forward call, which is what DistributedDataParallel averages over."""
+
+    def __init__(self, network: Autoencoder, terms: dict[str, Term], binary: bool, ranks: Ranks) -> None:
+        super().__init__()
+        self.network = network
+        self._terms, self._binary, self._ranks = terms, binary, ranks
+
+    def forward(self, batch: Batch, seen: Tensor) -> dict[str, Tensor]:
+        """A scalar for each term, of what this process sees of the batch."""
+        logits = self.network.encoder(seen)
+        code = binary_code(logits) if self._binary else sigmoid_code(logits)
+        own = Batch(self._ranks.share(batch.rows), self._ranks.share(batch.clean))
+        step = Step(self.network, own.rows, own.clean, seen, logits, code, batch, self._ranks)
+        return {name: term(step) for name, term in self._terms.items()}
 
 
 class Batches:
@@ -107,6 +135,7 @@ class Batches:
         self._neighbours = min(neighbours, graph.shape[1])
         self._generator = generator
         self.order = torch.empty(0, dtype=torch.long)
+        self.size = self._seeds * (1 + self._neighbours)
 
     def __next__(self) -> Tensor:
         """Rows (m,) int64; an item may come more than once."""
@@ -124,9 +153,11 @@ def schedule(step: int, total: int) -> float:
 
 
 def pick_device(name: str) -> torch.device:
-    """`auto` is CUDA where there is one, else the CPU."""
+    """`auto` is CUDA where there is one, else the CPU; of several GPUs, each process of torchrun has its own."""
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and "LOCAL_RANK" in os.environ:
+        name = f"cuda:{os.environ['LOCAL_RANK']}"
     try:
         device = torch.device(name)
         torch.zeros(1, device=device).cpu()

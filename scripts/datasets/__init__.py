@@ -3,18 +3,31 @@
 from pathlib import Path
 
 from models.errors import InvalidInputError
-from scripts.datasets import digits, fashion_mnist, glove, image_folder, ndjson, npy, npz, pydocs, wordnet
+from scripts.datasets import digits, fashion_mnist, glove, image_folder, ndjson, npy, npz, parquet, pydocs, wordnet
 from scripts.datasets.dataset import Dataset, Item
+from scripts.datasets.shard import WHOLE, Shard, take
 
 __all__ = ["DATA_DIR_HELP", "DATA_HELP", "Dataset", "Item", "open_dataset"]
 
 NAMES = ("digits", "pydocs", "wordnet", "fashion-mnist", "glove")
-DATA_HELP = f"{', '.join(NAMES)}, an .npz, .npy, .ndjson or .jsonl file, or a folder of images"
+DATA_HELP = f"{', '.join(NAMES)}, an .npz, .npy, .ndjson, .jsonl or .parquet file, or a folder of images or Parquet"
 DATA_DIR_HELP = "folder of the files of wordnet, fashion-mnist or glove, if not where their packages put them"
 
 
-def open_dataset(data: str, data_dir: Path | None = None) -> Dataset:
-    """The dataset meant by DATA, which is as DATA_HELP says; `data_dir` is as DATA_DIR_HELP says."""
+def open_dataset(data: str, data_dir: Path | None = None, shard: Shard = WHOLE) -> Dataset:
+    """The dataset meant by DATA, which is as DATA_HELP says, or a part; `data_dir` is as DATA_DIR_HELP says."""
+    path = Path(data)
+    if data not in NAMES and path.exists():
+        if path.is_file() and path.suffix == ".npy":
+            return npy.load(path, shard)
+        if path.is_file() and path.suffix in ndjson.SUFFIXES:
+            return ndjson.load(path, shard)
+        if parquet.is_parquet(path):
+            return parquet.load(path, shard)
+    return take(_open_whole(data, data_dir), shard)
+
+
+def _open_whole(data: str, data_dir: Path | None) -> Dataset:
     match data:
         case "digits":
             return digits.load()
@@ -31,8 +44,4 @@ def open_dataset(data: str, data_dir: Path | None = None) -> Dataset:
         return image_folder.load(path)
     if path.is_file() and path.suffix == ".npz":
         return npz.load(path)
-    if path.is_file() and path.suffix == ".npy":
-        return npy.load(path)
-    if path.is_file() and path.suffix in ndjson.SUFFIXES:
-        return ndjson.load(path)
     raise InvalidInputError(f"expected DATA to be {DATA_HELP}, got {data!r}")

@@ -11,25 +11,27 @@ import orjson
 from models.errors import InvalidInputError
 from models.features import MODALITIES, Document
 from scripts.datasets.dataset import Dataset, Item
+from scripts.datasets.lines import Lines
+from scripts.datasets.shard import WHOLE, Shard
 
 SUFFIXES = (".ndjson", ".jsonl")
 
 
-def load(path: Path) -> Dataset:
-    """Lines are read as they are needed; the modality is that of the first item. Blank lines are passed over."""
-    with path.open("rb") as file:
-        size = sum(1 for line in file if line.strip())
-    if size == 0:
+def load(path: Path, shard: Shard = WHOLE) -> Dataset:
+    """Lines are read as they are needed; the modality is that of the file's first item. Blank lines are passed over.
+
+    Shards are equal by bytes, so that none needs to read what belongs to another.
+    """
+    _, first = next(_objects(Lines(path)), ("", None))
+    if first is None:
         raise InvalidInputError(f"expected items in {path}, got an empty file")
-    first = next(_objects(path))[1]
     present = [modality for modality in MODALITIES if modality in first]
     if len(present) != 1:
         raise InvalidInputError(f"expected one of {', '.join(MODALITIES)} in {path}, got {', '.join(sorted(first))}")
-    modality = present[0]
+    modality, lines = present[0], Lines(path, shard)
 
     def walk() -> Iterator[Item]:
-        for number, item in _objects(path):
-            where = f"{path}, line {number}"
+        for where, item in _objects(lines):
             if not isinstance(item.get("id"), str) or modality not in item:
                 raise InvalidInputError(f"{where}: expected an id and a {modality}, got {', '.join(sorted(item))}")
             payload = item.get("payload")
@@ -37,21 +39,22 @@ def load(path: Path) -> Dataset:
             document = _document(item[modality], modality, where)
             yield Item(item["id"], document, None if label is None else str(label), payload)
 
-    return Dataset(path.stem, modality, size, walk)
+    return Dataset(path.stem, modality, sum(1 for line in lines if line.strip()), walk)
 
 
-def _objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            if not line.strip():
-                continue
-            try:
-                item = orjson.loads(line)
-            except orjson.JSONDecodeError as error:
-                raise InvalidInputError(f"{path}, line {number}: expected JSON: {error}") from None
-            if not isinstance(item, dict):
-                raise InvalidInputError(f"{path}, line {number}: expected a JSON object, got {type(item).__name__}")
-            yield number, item
+def _objects(lines: Lines) -> Iterator[tuple[str, dict[str, Any]]]:
+    origin = lines.origin
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        where = f"{lines.path}, line {number}{origin}"
+        try:
+            item = orjson.loads(line)
+        except orjson.JSONDecodeError as error:
+            raise InvalidInputError(f"{where}: expected JSON: {error}") from None
+        if not isinstance(item, dict):
+            raise InvalidInputError(f"{where}: expected a JSON object, got {type(item).__name__}")
+        yield where, item
 
 
 def _document(value: Any, modality: str, where: str) -> Document:

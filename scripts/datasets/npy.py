@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from models.errors import InvalidInputError
 from scripts.datasets.dataset import Dataset, Item
+from scripts.datasets.shard import WHOLE, Shard
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,10 @@ class Layout:
         return self.dtype.itemsize * prod(self.shape[1:])
 
 
-def load(path: Path) -> Dataset:
+def load(path: Path, shard: Shard = WHOLE) -> Dataset:
     """Ids are row numbers; no labels. The file is mapped, never read whole, and must not change meanwhile.
+
+    Of a shard only its rows are read.
 
     The format has no checksum: a file that is too short or too long is refused, a flipped bit goes unseen.
     """
@@ -38,19 +41,20 @@ def load(path: Path) -> Dataset:
             layout = read_layout(file, str(path), path.stat().st_size)
         except ValueError as error:
             raise InvalidInputError(f"expected {path} to be a .npy file: {error}") from None
-        return of_array(path.stem, layout.modality, map_rows(path, layout, file.tell()))
+        return of_array(path.stem, layout.modality, map_rows(path, layout, file.tell()), shard)
 
 
-def of_array(name: str, modality: str, array: NDArray[Any]) -> Dataset:
-    """The rows of an array as items without labels, named by their numbers."""
+def of_array(name: str, modality: str, array: NDArray[Any], shard: Shard = WHOLE) -> Dataset:
+    """The rows of an array as items without labels, named by their numbers, which those of a shard keep."""
+    start, stop = shard.bounds(len(array))
     # The rows of a memmap would each be a memmap, which is slow to make.
     rows = np.asarray(array)
 
     def walk() -> Iterator[Item]:
-        for number, row in enumerate(rows):
-            yield Item(str(number), row)
+        for number in range(start, stop):
+            yield Item(str(number), rows[number])
 
-    return Dataset(name, modality, len(array), walk, array=array)
+    return Dataset(name, modality, stop - start, walk, array=array if shard == WHOLE else None)
 
 
 def read_layout(file: IO[bytes], what: str, size: int) -> Layout:

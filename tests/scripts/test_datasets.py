@@ -174,7 +174,8 @@ def test_missing_glove_says_how_to_get_it(tmp_path, monkeypatch) -> None:
 
 
 def test_what_is_no_data_is_told_every_kind_there_is() -> None:
-    message = f"{', '.join(NAMES)}, an .npz, .npy, .ndjson or .jsonl file, or a folder of images, got 'nothing'"
+    message = f"{', '.join(NAMES)}, an .npz, .npy, .ndjson, .jsonl or .parquet file, "
+    message += "or a folder of images or Parquet, got 'nothing'"
     with pytest.raises(InvalidInputError, match=re.escape(message)):
         open_dataset("nothing")
 

@@ -1,6 +1,7 @@
 """Balance and decorrelation: every bit half the time on, no two bits saying the same.
 
 Weiss et al., "Spectral Hashing", NIPS 2008, ask for both; here they are penalties on the code before the cut.
+Neither is a mean over the items, so every process needs the codes of the whole batch.
 """
 
 from torch import Tensor
@@ -16,7 +17,7 @@ class Balance:
 
     def __call__(self, step: Step) -> Tensor:
         """Scalar."""
-        return step.soft_code.mean(dim=0).square().mean()
+        return step.all_soft_codes.mean(dim=0).square().mean()
 
 
 class Decorrelation:
@@ -27,7 +28,8 @@ class Decorrelation:
 
     def __call__(self, step: Step) -> Tensor:
         """Scalar."""
-        centred = step.soft_code - step.soft_code.mean(dim=0)
+        codes = step.all_soft_codes
+        centred = codes - codes.mean(dim=0)
         covariance = centred.T @ centred / len(centred)
         diagonal = covariance.diagonal().square().sum()
         return (covariance.square().sum() - diagonal) / covariance.numel()

@@ -21,7 +21,8 @@ class Contraction:
         """Scalar; the inputs of the step must require gradients where the encoder is deep."""
         if self._closed_form:
             return closed_form(step.activations, step.network.encoder.linear.weight)
-        signs = torch.randint(0, 2, step.logits.shape, generator=self._generator).to(step.logits) * 2 - 1
+        shape = (len(step.all_rows), step.logits.shape[1])
+        signs = step.ranks.share(torch.randint(0, 2, shape, generator=self._generator)).to(step.logits) * 2 - 1
         (gradient,) = torch.autograd.grad((step.activations * signs).sum(), step.inputs, create_graph=True)
         return gradient.square().sum(dim=1).mean()
 

@@ -33,7 +33,7 @@ class Similarity:
 
     def __call__(self, step: Step) -> Tensor:
         """Scalar."""
-        target = torch.softmax(-self._beta * _squared_distances(step.clean, step.same), dim=1)
+        target = torch.softmax(-self._beta * _squared_distances(step.clean, step.all_clean, step.same), dim=1)
         return _cross_entropy(target, step, self._temperature)
 
 
@@ -52,8 +52,8 @@ class SmoothedSimilarity:
 
     def __call__(self, step: Step) -> Tensor:
         """Scalar."""
-        points = self._unit[step.rows].to(step.code.device)
-        target = torch.softmax(-self._beta * _squared_distances(points, step.same), dim=1)
+        others = self._unit[step.all_rows].to(step.code.device)
+        target = torch.softmax(-self._beta * _squared_distances(step.ranks.share(others), others, step.same), dim=1)
         loss: Tensor = self._worth * _cross_entropy(target, step, SMOOTHED_TEMPERATURE)
         return loss
 
@@ -68,7 +68,7 @@ def code_temperature(data: Data, batches: list[Tensor]) -> float:
     bits = encoder.out_features
     with torch.no_grad():
         codes = [binary_code(encoder(inputs[rows])) / math.sqrt(bits) for rows in batches]
-    distances = [_squared_distances(code, _same(rows)) for code, rows in zip(codes, batches, strict=True)]
+    distances = [_squared_distances(code, code, _same(rows)) for code, rows in zip(codes, batches, strict=True)]
     # |a - b|^2 = 2 - 2 cos for unit codes: a temperature t on cosines is a beta of 1 / (2 t) on squared distances.
     start = 1 / (2 * beta_for_perplexity(distances, PERPLEXITY))
     variances = inputs.var(dim=0)
@@ -89,13 +89,14 @@ def beta_for_perplexity(distances: list[Tensor], perplexity: float, iterations: 
 
 
 def _all_distances(points: Tensor, batches: list[Tensor]) -> list[Tensor]:
-    return [_squared_distances(points[rows], _same(rows)) for rows in batches]
+    chosen = [points[rows] for rows in batches]
+    return [_squared_distances(some, some, _same(rows)) for some, rows in zip(chosen, batches, strict=True)]
 
 
-def _squared_distances(points: Tensor, same: Tensor) -> Tensor:
-    """(m, m) squared L2 distances of points (m, r); those of an item to itself are set out of reach."""
-    squares = points.square().sum(dim=1)
-    distances = torch.addmm(squares[:, None] + squares[None], points, points.T, alpha=-2).clamp_min(0)
+def _squared_distances(points: Tensor, others: Tensor, same: Tensor) -> Tensor:
+    """(m, M) squared L2 distances of points (m, r) to others (M, r); those of an item to itself are out of reach."""
+    squares = points.square().sum(dim=1)[:, None] + others.square().sum(dim=1)[None]
+    distances = torch.addmm(squares, points, others.T, alpha=-2).clamp_min(0)
     return distances.masked_fill(same, 1e30)
 
 
