@@ -172,3 +172,17 @@ class ForbiddenError(HammingwayError):
     def __init__(self, expected: str, came: str) -> None:
         super().__init__(f"expected a key with the role {expected}, got one with the role {came}")
         self.headers = {"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{expected}"'}
+
+
+class StoreUnavailableError(HammingwayError):
+    """A store past this machine that cannot be reached, or cannot answer now."""
+
+    status = 503
+    title = "Store unavailable"
+
+
+class NotOfferedError(HammingwayError):
+    """What a store cannot do."""
+
+    status = 501
+    title = "Not offered by this store"

@@ -6,13 +6,12 @@ from pathlib import Path
 
 from models.errors import InvalidInputError
 from service.backend import Together
-from service.errors import TooLargeError, TooManyCollectionsError
+from service.errors import NotOfferedError, TooLargeError, TooManyCollectionsError
 from service.filters import Condition
 from service.index.collection import IndexState
 from service.items import Part
 from service.milvus import schema
 from service.milvus.connection import Connection
-from service.milvus.errors import NotOfferedError
 from service.milvus.filtering import after, among, expression, lets_through
 from service.milvus.nearest import Source
 from service.milvus.table import Table

@@ -9,8 +9,8 @@ import grpc
 from pymilvus import MilvusClient, MilvusException
 
 from models.errors import HammingwayError
+from service.errors import StoreUnavailableError
 from service.milvus.address import Address
-from service.milvus.errors import StoreUnavailableError
 from service.store.errors import UnknownCollectionError
 
 UNKNOWN_COLLECTION = 100

@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 
-from service.errors import UnknownJobError, UnknownRecodingError
+from service.errors import NotOfferedError, UnknownJobError, UnknownRecodingError
 from service.milvus.backend import Milvus
-from service.milvus.errors import NotOfferedError
 from service.recoding import State as Recoding
 from service.store.errors import unknown_collection
 from service.store.jobs import Job, State

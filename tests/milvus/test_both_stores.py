@@ -157,7 +157,12 @@ def test_a_write_is_whole_or_nothing_and_seen_at_once(client: httpx.Client) -> N
     for code, distance in (("ffffffff", 32), ("000000ff", 8), ("00000000", 0)):
         index(client, "writes", [{"id": "a", "code": code}])
         assert dict(search(client, "writes", "00000000"))["a"] == distance
-        assert done(client.get("/v1/collections/writes/items/a")) == {"id": "a", "code": code, "payload": {}}
+        assert done(client.get("/v1/collections/writes/items/a")) == {
+            "id": "a",
+            "code": code,
+            "payload": {},
+            "hasher": None,
+        }
         assert done(client.get("/v1/collections/writes"))["count"] == 2
     assert done(client.delete("/v1/collections/writes/items/a")) == {"deleted": 1}
     assert search(client, "writes", "00000000") == [("b", 4)]
