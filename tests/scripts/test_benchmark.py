@@ -301,7 +301,7 @@ def test_stores_are_measured_beside_one_another_and_left_as_they_were(tmp_path: 
     assert figures.value("stores", small.main, "another: recall@10") == 1
     for store in compared:
         with library.opened(tmp_path / store) as collections:
-            assert collections.names() == []
+            assert collections.all() == []
 
 
 def test_a_store_that_forgets_ends_the_comparison(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
