@@ -1,6 +1,5 @@
 """Collections moved between two running services: all of it, what is missing only, and what is refused."""
 
-import hashlib
 import json
 import os
 import shutil
@@ -21,11 +20,8 @@ from service.client import Client, Item
 from service.keys import Role, line, new_key
 from service.settings import Settings
 from tests.recoding.made import add_version
+from tests.scripts.migrating import BITS, checksum, fill, made, nothing
 from tests.serving import running
-
-BITS = 32
-ODD_IDS = ["", " ", "'", '"; --', "a/b", "é", "e\u0301", "\U0001f41f", "z" * 300, "\ud7ff", "\uffee"][1:]
-PAYLOADS = [{}, {"n": 1}, {"n": 1.0}, {"n": True}, {"n": None}, {"b": [1, {"ü": "ß"}], "a": -(2**63)}, {"x": 0.1}]
 
 
 @dataclass(frozen=True)
@@ -47,36 +43,6 @@ def two(hashers: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Two
         urls = str(first.base_url), str(second.base_url)
         with Client(urls[0]) as one, Client(urls[1]) as other:
             yield Two(one, other, urls)
-
-
-def made(count: int, seed: int = 3) -> list[dict[str, object]]:
-    """Items in no order, with every odd id and payload among them."""
-    generator = np.random.default_rng(seed)
-    codes = generator.integers(0, 256, (count, BITS // 8), dtype=np.uint8)
-    ids = [*ODD_IDS, *(f"item-{number}" for number in range(count - len(ODD_IDS)))]
-    items = [
-        {"id": item_id, "code": code.tobytes().hex(), "payload": PAYLOADS[place % len(PAYLOADS)]}
-        for place, (item_id, code) in enumerate(zip(ids, codes, strict=True))
-    ]
-    return [items[place] for place in generator.permutation(count)]
-
-
-def checksum(items: list[dict[str, object]]) -> str:
-    """The checksum as the reference describes it, from the items themselves."""
-    hashed = hashlib.sha256()
-    for item in sorted(items, key=lambda item: str(item["id"]).encode()):
-        text = json.dumps([item["id"], item["code"], item["payload"]], sort_keys=True, separators=(",", ":"))
-        hashed.update(text.encode("ascii") + b"\n")
-    return hashed.hexdigest()
-
-
-def fill(client: Client, name: str, items: list[dict[str, object]]) -> None:
-    client.create_collection(name, bits=BITS)
-    assert client.index_lines(name, items).rejected == []
-
-
-def nothing(_: int) -> None:
-    """No progress is shown."""
 
 
 def test_all_items_are_moved_and_the_checksum_is_theirs(two: Two, capsys: pytest.CaptureFixture[str]) -> None:
