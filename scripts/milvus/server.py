@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # Where scripts/install-milvus puts the server and the libraries that it loads.
 BINARIES = ROOT / ".venv-milvus" / "server"
 KEEPER = Path(__file__).with_name("keeper.py")
-# The first start takes 3 seconds on two idle cores, one after SIGKILL up to twice SESSION_SECONDS more.
+# The first start takes 3 seconds on two idle cores, one after SIGKILL 9: what the killed one held has to lapse.
 START_SECONDS = 120
 
 
