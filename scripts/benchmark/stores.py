@@ -1,8 +1,9 @@
-"""The stores that `--store` compares: the embedded one, and Milvus, one's own or one that is started for it."""
+"""The stores that `--store` compares: the embedded one, and Milvus, which is started for it or is there."""
 
 import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -19,12 +20,27 @@ def store(text: str) -> str:
     return text
 
 
+@dataclass(frozen=True)
+class Compared:
+    """A store: the options that the service takes for it, and the settings of the collection in it."""
+
+    options: tuple[str, ...] = ()
+    settings: dict[str, str] = field(default_factory=dict)
+
+
 @contextmanager
-def opened(chosen: str, folder: Path) -> Iterator[dict[str, list[str]]]:
-    """Names of the stores to compare, with the service's options for each; a server runs in `folder` meanwhile."""
-    embedded: dict[str, list[str]] = {"SQLite + FAISS": []}
-    if chosen != STARTED:
-        yield embedded | {"Milvus": ["--store", chosen]}
+def opened(chosen: str, folder: Path) -> Iterator[dict[str, Compared]]:
+    """Stores to compare, by name; a server runs in `folder` meanwhile, unless `chosen` is the address of one.
+
+    Milvus is taken twice, as most of a strong search there is a wait for the next tick of its clock.
+    """
+    if chosen == STARTED:
+        with MilvusServer(folder) as server, opened(f"{STARTED}://{urlsplit(server.uri).netloc}", folder) as compared:
+            yield compared
         return
-    with MilvusServer(folder) as server:
-        yield embedded | {"Milvus": ["--store", f"{STARTED}://{urlsplit(server.uri).netloc}"]}
+    there = ("--store", chosen)
+    yield {
+        "SQLite + FAISS": Compared(),
+        "Milvus": Compared(there),
+        "Milvus, session": Compared(there, {"consistency": "session"}),
+    }

@@ -27,6 +27,7 @@ from scripts.benchmark.machine import cores
 from scripts.benchmark.parts import stores as stores_part
 from scripts.benchmark.parts.duplicates import check
 from scripts.benchmark.plan import Case, Plan, plan
+from scripts.benchmark.stores import Compared
 from scripts.benchmark.verify import WrongAnswerError
 from scripts.console import run
 
@@ -292,7 +293,7 @@ OF_A_STORE = {
 def test_stores_are_measured_beside_one_another_and_left_as_they_were(tmp_path: Path) -> None:
     small = Plan(1500, ("clustered",), (64,), tmp_path, queries=20, seconds=0.2, rounds=1, deletes=1)
     figures = Figures()
-    compared = {"one": [], "another": ["--threads", "1"]}
+    compared = {"one": Compared(), "another": Compared(("--threads", "1"))}
     stores_part.measure(tmp_path, draw(small.main, small), small, figures, compared)
     assert {figure.name for figure in figures.figures} == {
         f"{store}: {each}" for store in compared for each in OF_A_STORE
@@ -310,7 +311,7 @@ def test_a_store_that_forgets_ends_the_comparison(tmp_path: Path, monkeypatch: p
         stores_part, "lines", lambda codes, first=0: list(lines(codes, first))[: -1 if first == 0 else None]
     )
     with pytest.raises(WrongAnswerError, match=r"expected {'indexed': 1500, .* from one, got {'indexed': 1499,"):
-        stores_part.measure(tmp_path, draw(small.main, small), small, Figures(), {"one": []})
+        stores_part.measure(tmp_path, draw(small.main, small), small, Figures(), {"one": Compared()})
 
 
 def test_the_stores_to_compare_are_named_or_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -318,7 +319,9 @@ def test_the_stores_to_compare_are_named_or_refused(capsys: pytest.CaptureFixtur
     assert benchmark.parse(["--store", "milvus+tls://there:19530", "--only", "http"]).only == ["http"]
     assert benchmark.parse([]).only == list(benchmark.PARTS)
     with stores.opened("milvus://there:19530", tmp_path) as compared:
-        assert compared == {"SQLite + FAISS": [], "Milvus": ["--store", "milvus://there:19530"]}
+        there = ("--store", "milvus://there:19530")
+        assert [each.options for each in compared.values()] == [(), there, there]
+        assert [each.settings for each in compared.values()] == [{}, {}, {"consistency": "session"}]
     for wrong in ("sqlite", "milvus://", "http://there:19530", ""):
         with pytest.raises(SystemExit):
             benchmark.parse(["--store", wrong])

@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from scripts.benchmark import raw, verify
@@ -13,18 +13,19 @@ from scripts.benchmark.load import load
 from scripts.benchmark.parts.search import WARM_UP
 from scripts.benchmark.plan import CLIENT_PROCESSES, CLIENTS, K, Plan
 from scripts.benchmark.process import Service
+from scripts.benchmark.stores import Compared
 
 PART = "stores"
 UPSERTS = 100
 
 
-def measure(data: Path, sample: Sample, plan: Plan, figures: Figures, stores: Mapping[str, Sequence[str]]) -> None:
-    """Each store by its name, with the options that the service takes for it; its collection goes when it is done."""
-    for store, options in stores.items():
+def measure(data: Path, sample: Sample, plan: Plan, figures: Figures, stores: Mapping[str, Compared]) -> None:
+    """Each store by its name; its collection goes when it is done."""
+    for store, compared in stores.items():
         # What is not ours may have a collection of any name.
         collection = f"benchmark-{secrets.token_hex(4)}"
-        with Service(data / store, *options) as service, Client(service.port) as client:
-            client.call("PUT", f"/v1/collections/{collection}", {"bits": sample.case.bits})
+        with Service(data / store, *compared.options) as service, Client(service.port) as client:
+            client.call("PUT", f"/v1/collections/{collection}", {"bits": sample.case.bits, **compared.settings})
             try:
                 _import(client, collection, sample, store, figures)
                 _search(client, collection, sample, store, figures)
