@@ -1,5 +1,6 @@
 """What starts, kills and restarts a Milvus server, against the server itself."""
 
+import os
 import signal
 import socket
 import subprocess
@@ -104,6 +105,15 @@ def test_no_server_outlives_who_started_it(tmp_path: Path) -> None:
         time.sleep(0.05)
     assert not accepts(port)
     assert running_in(tmp_path / "left") == []
+
+
+def test_no_server_outlives_its_keeper(own: MilvusServer) -> None:
+    assert own._keeper is not None and len(running_in(own.folder)) == 2
+    os.kill(own._keeper.pid, signal.SIGKILL)
+    deadline = time.monotonic() + 30
+    while running_in(own.folder) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert running_in(own.folder) == []
 
 
 def accepts(port: int) -> bool:
