@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-import service.app  # so that every error there is has been defined
-import service.milvus.errors  # noqa: F401  # imported by the service only where it is used
+import service.app  # noqa: F401  # so that every error there is has been defined
 from models.errors import HammingwayError
 from service.client import Client
 from service.settings import PREFIX, Settings
