@@ -63,7 +63,8 @@ def assert_answers(client: httpx.Client, collection: str, items: dict[str, Value
     chosen = [str(item_id) for item_id in random.permutation(list(items))[:5]]
     for item_id in chosen:
         found = client.get(f"/v1/collections/{collection}/items/{item_id}").raise_for_status().json()
-        assert found == {"id": item_id, "code": items[item_id].code, "payload": items[item_id].payload or {}}
+        told = {"id": item_id, "code": items[item_id].code, "payload": items[item_id].payload or {}, "hasher": None}
+        assert found == told
         results = _search(client, collection, {"queries": [{"id": item_id}], "limit": 10})
         others = {other: code for other, code in by_code.items() if other != item_id}
         assert results == [nearest(by_code[item_id], others, items, 10, None)]
