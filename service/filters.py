@@ -187,17 +187,30 @@ def _choices(value: Any, where: str) -> tuple[Scalar, ...]:
     return tuple(_scalar(choice, f"{where}/{index}", _SCALAR) for index, choice in enumerate(value))
 
 
-def _scalar(value: Any, where: str, expected: str) -> Scalar:
+def scalar(value: Any) -> Scalar | None:
+    """A value of JSON as it is compared; None of a list or an object."""
     match value:
         case None:
             return Scalar("null")
         case bool():
             return Scalar("true" if value else "false")
         case int() | float():
-            return Scalar("number", _number(value, where))
+            return Scalar("number", value)
         case str():
+            return Scalar("text", value)
+    return None
+
+
+def _scalar(value: Any, where: str, expected: str) -> Scalar:
+    found = scalar(value)
+    match found:
+        case None:
+            raise _unexpected(expected, value, where)
+        case Scalar("number"):
+            return Scalar("number", _number(value, where))
+        case Scalar("text"):
             return Scalar("text", _text(value, where))
-    raise _unexpected(expected, value, where)
+    return found
 
 
 def _boolean(value: Any, where: str) -> bool:

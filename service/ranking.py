@@ -38,7 +38,7 @@ class Source:
 
 def _rank(source: Source, queries: Sequence[Coded], wanted: Wanted, without: Sequence[str | None]) -> list[list[Match]]:
     codes = np.frombuffer(b"".join([query.code for query in queries]), np.uint8).reshape(len(queries), -1)
-    most = wanted.limit if wanted.rank == "hamming" else max(wanted.limit, rescoring.candidates(wanted))
+    most = rescoring.most(wanted)
     count = most + any(each is not None for each in without)
     for attempt in range(ATTEMPTS):
         before = source.snapshot() if attempt else source.first

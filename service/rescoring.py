@@ -20,6 +20,11 @@ def candidates(wanted: Wanted) -> int:
     return wanted.candidates or CANDIDATES[wanted.rank]
 
 
+def most(wanted: Wanted) -> int:
+    """How many of the nearest are to be found for a query: those that are wanted, or more, to be ranked anew."""
+    return wanted.limit if wanted.rank == "hamming" else max(wanted.limit, candidates(wanted))
+
+
 def require(row: CollectionRow, queries: Sequence[Query], coded: Sequence[Coded], rank: Rank) -> None:
     """Raise InvalidInputError where the collection or a query, given with its code, lacks what the order takes."""
     if rank == "rescored" and row.settings.keep_features == "none":

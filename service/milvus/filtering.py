@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from operator import ge, gt, le, lt
 from typing import Any
 
-from service.filters import All, AnyOf, Comparison, Condition, Field, Not, Scalar
+from service.filters import All, AnyOf, Comparison, Condition, Field, Not, Scalar, scalar
 
 EVERYTHING = ""
 _NAME = re.compile(r"[A-Za-z0-9_ -]+")
@@ -110,7 +110,7 @@ def _holds(field: Field, payload: Mapping[str, Any]) -> bool:
         return False
     values = found if isinstance(found, list) else [found]
     return not field.comparisons or any(
-        all(_satisfies(comparison, _scalar(value)) for comparison in field.comparisons) for value in values
+        all(_satisfies(comparison, scalar(value)) for comparison in field.comparisons) for value in values
     )
 
 
@@ -121,19 +121,6 @@ def _satisfies(comparison: Comparison, value: Scalar | None) -> bool:
     if comparison.operator in ("eq", "in"):
         return any(_compared(each) == _compared(value) for each in same)
     return any(_COMPARE[comparison.operator](_compared(value), _compared(each)) for each in same)
-
-
-def _scalar(value: Any) -> Scalar | None:
-    match value:
-        case None:
-            return Scalar("null")
-        case bool():
-            return Scalar("true" if value else "false")
-        case int() | float():
-            return Scalar("number", value)
-        case str():
-            return Scalar("text", value)
-    return None
 
 
 def _compared(scalar: Scalar) -> Any:

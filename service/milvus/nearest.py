@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from models.errors import InvalidInputError
+from service import rescoring
 from service.coding import Coded
 from service.filters import Condition
 from service.items import PAYLOAD, Match, Wanted
@@ -19,7 +20,6 @@ from service.milvus.filtering import expression, lets_through
 from service.milvus.schema import stored_item
 from service.milvus.table import Table
 from service.ordering import ordered, with_carried, without_itself
-from service.rescoring import candidates
 from service.stages import Stages, untimed
 from service.store.schema import CollectionRow
 
@@ -47,7 +47,7 @@ class Source:
 
     def rank(self, queries: Sequence[Coded], wanted: Wanted, without: Sequence[str | None]) -> list[list[Match]]:
         """The nearest items of each query, as wanted, but for the id that `without` names at its place."""
-        most = wanted.limit if wanted.rank == "hamming" else max(wanted.limit, candidates(wanted))
+        most = rescoring.most(wanted)
         count = most + any(each is not None for each in without)
         if count > MOST:
             raise InvalidInputError(

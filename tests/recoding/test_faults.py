@@ -68,18 +68,26 @@ def test_a_full_disk_stops_it_until_there_is_room(
         serving.kill()
 
 
-def test_a_hasher_that_is_gone_stops_it_until_it_is_back(
-    versions: Path, tmp_path: Path, killed: Callable[[Process], Process]
-) -> None:
+def _stopped_in_mid_job(
+    versions: Path, tmp_path: Path, killed: Callable[[Process], Process], seed: int
+) -> tuple[Path, str, dict[str, list[float]], int]:
+    """A service that was killed when it had begun: its hashers, the collection's path and documents, the job."""
     hashers = tmp_path / "hashers"
     hashers.mkdir()
     for name in ("vectors@1", "vectors@2"):
         (hashers / name).symlink_to(versions / name)
     serving = killed(Process(hashers, tmp_path / "data"))
-    path, documents = create(serving.client, "c"), vectors(1, ITEMS)
+    path, documents = create(serving.client, "c"), vectors(seed, ITEMS)
     write(serving.client, path, documents)
     job = recode(serving.client, path, "vectors@2")["id"]
     serving.kill()
+    return hashers, path, documents, job
+
+
+def test_a_hasher_that_is_gone_stops_it_until_it_is_back(
+    versions: Path, tmp_path: Path, killed: Callable[[Process], Process]
+) -> None:
+    hashers, path, documents, job = _stopped_in_mid_job(versions, tmp_path, killed, seed=1)
     (hashers / "vectors@2").rename(tmp_path / "away")
     serving = killed(Process(hashers, tmp_path / "data"))
     client = serving.client
@@ -101,15 +109,7 @@ def test_a_hasher_that_is_gone_stops_it_until_it_is_back(
 def test_a_hasher_that_never_comes_back_can_be_given_up(
     versions: Path, tmp_path: Path, killed: Callable[[Process], Process]
 ) -> None:
-    hashers = tmp_path / "hashers"
-    hashers.mkdir()
-    for name in ("vectors@1", "vectors@2"):
-        (hashers / name).symlink_to(versions / name)
-    serving = killed(Process(hashers, tmp_path / "data"))
-    path, documents = create(serving.client, "c"), vectors(2, ITEMS)
-    write(serving.client, path, documents)
-    job = recode(serving.client, path, "vectors@2")["id"]
-    serving.kill()
+    hashers, path, documents, job = _stopped_in_mid_job(versions, tmp_path, killed, seed=2)
     (hashers / "vectors@2").unlink()
     client = killed(Process(hashers, tmp_path / "data")).client
     _waiting(client, job, "Missing hasher: ")
