@@ -37,10 +37,7 @@ def main() -> None:
     folder = find_folder(arguments.hasher).resolve()
     hasher = Hasher.load(folder)
     data = open_dataset(arguments.data, arguments.data_dir)
-    if data.modality != hasher.features.modality:
-        raise InvalidInputError(
-            f"expected {hasher.features.modality} items, got {data.modality} items from {data.name}"
-        )
+    data.require(hasher.features.modality)
     check_writable(arguments.out)
     count = arguments.shards or SHARDS_A_WORKER * arguments.workers
     sink = ParquetFolder(arguments.out.resolve(), hasher.reference, hasher.bits)

@@ -39,8 +39,7 @@ def read_rows(data: Dataset, features: Features) -> tuple[NDArray[np.float32], N
 
 def batches(data: Dataset, features: Features) -> Iterator[tuple[NDArray[np.float32], list[str | None]]]:
     """Features and labels of the dataset, in its order, at most 256 items at a time, with a progress bar."""
-    if features.modality != data.modality:
-        raise InvalidInputError(f"expected {features.modality} items, got {data.modality} items from {data.name}")
+    data.require(features.modality)
     rows, labels = [], []
     for item in track(data.walk(), "reading", data.size):
         rows.append(_row(data, item, features))

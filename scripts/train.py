@@ -62,8 +62,8 @@ def main() -> None:
         follow(arguments, config)
         return
     data = open_dataset(arguments.data, arguments.data_dir)
-    if arguments.modality not in (None, data.modality):
-        raise InvalidInputError(f"expected {arguments.modality} items, got {data.modality} items from {data.name}")
+    if arguments.modality is not None:
+        data.require(arguments.modality)
     folder = next_folder(arguments.out, arguments.name or data.name)
     check_writable(arguments.out)
     if arguments.report is not None:

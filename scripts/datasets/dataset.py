@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models.errors import InvalidInputError
 from models.features import Document
 
 
@@ -45,3 +46,8 @@ class Dataset:
     array: NDArray[Any] | None = None
     labels: NDArray[np.str_] | None = None
     checksum: Checksum | None = None
+
+    def require(self, modality: str) -> None:
+        """Raise InvalidInputError where the items are of another modality."""
+        if self.modality != modality:
+            raise InvalidInputError(f"expected {modality} items, got {self.modality} items from {self.name}")
