@@ -208,7 +208,11 @@ class Snapshot:
                 if len(nearest.distances) == end:
                     return nearest
         held = self._living(distances, sequences)
-        together = Candidates(*[np.concatenate(column) for column in zip(held, later, strict=True)])
+        together = Candidates(
+            np.concatenate([held.distances, later.distances]),
+            np.concatenate([held.sequences, later.sequences]),
+            np.concatenate([held.order, later.order]),
+        )
         order = together.distances.argsort(kind="stable")
         if len(order) < wanted:
             return None
