@@ -10,7 +10,6 @@ from importlib.metadata import version as installed
 from typing import Protocol, TypedDict
 
 from fastapi import FastAPI
-from fastapi_offline import FastAPIOffline
 
 from models.errors import HammingwayError
 from service import logs
@@ -42,10 +41,11 @@ from service.http import (
     stats,
     version,
 )
+from service.http.application import Application
+from service.http.direct import DirectRoutes
+from service.http.frame import Frame
 from service.http.head import Head
-from service.http.headers import SecurityHeaders
-from service.http.measuring import Measure, Metrics
-from service.http.middleware import RequestId
+from service.http.measuring import Metrics
 from service.http.parameters import KnownParameters
 from service.http.searches import Searches, combine
 from service.http.state import State
@@ -115,7 +115,7 @@ class Lifespan(TypedDict):
     service: State
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings) -> Application:
     """The application over the folders that the settings name; nothing is opened before it starts."""
     keys = parse_keys(settings.keys)
     counted = Metrics()
@@ -154,7 +154,7 @@ def create_app(settings: Settings) -> FastAPI:
                 for pool in (readers, writers, runs, analysts):
                     pool.close()
 
-    app: FastAPI = FastAPIOffline(
+    app = Application(
         title="Hammingway",
         version=installed("hammingway"),
         description="Semantic hashing as a service: binary codes learned from your own data, searched by Hamming "
@@ -169,20 +169,19 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(part.router)
     # The last one is the outermost.
     every = [*app.router.routes, *(route for part in ROUTES for route in part.router.routes)]
-    app.add_middleware(KnownParameters, routes=every)
-    app.add_middleware(Head)
-    app.add_middleware(TimeLimit, seconds=settings.max_seconds)
-    app.add_middleware(Measure, metrics=counted)
+    app.wrap(DirectRoutes, application=app)
+    app.wrap(KnownParameters, routes=every)
+    app.wrap(Head)
+    app.wrap(TimeLimit, seconds=settings.max_seconds)
     traced.install(app)
-    app.add_middleware(SecurityHeaders)
-    app.add_middleware(RequestId)
+    app.wrap(Frame, metrics=counted)
     problems.install(app)
     docs.install(app)
     openapi.install(app, bool(keys))
     return app
 
 
-def from_environment() -> FastAPI:
+def from_environment() -> Application:
     """The application by the settings of the environment: what each worker process runs."""
     settings = Settings()
     logging.config.dictConfig(logs.configuration(settings.log_level, settings.log_format))
@@ -209,7 +208,7 @@ class _Traced:
     pool: type[Pool] = Pool
     combining: type[Searches] = Combining
     sending: Callable[[], AbstractContextManager[None]] = nullcontext
-    install: Callable[[FastAPI], None] = lambda app: None
+    install: Callable[[Application], None] = lambda app: None
 
 
 def _traced(endpoint: str | None, stages: Stages) -> _Traced:
@@ -220,8 +219,8 @@ def _traced(endpoint: str | None, stages: Stages) -> _Traced:
 
     traces = Traces(endpoint)
 
-    def install(app: FastAPI) -> None:
-        app.add_middleware(Trace, traces=traces)
+    def install(app: Application) -> None:
+        app.wrap(Trace, traces=traces)
 
     return _Traced(traces.stages(stages), TracedPool, TracedCombining, traces.sending, install)
 

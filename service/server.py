@@ -102,8 +102,6 @@ def serve(settings: Settings) -> None:
         workers=settings.workers,
         log_level=settings.log_level,
         log_config=logs.configuration(settings.log_level, settings.log_format),
-        # Asked here, too, as what would be logged costs a tenth of a search to put together.
-        access_log=settings.log_level in ("debug", "info"),
         server_header=False,
         http=Connection,
         timeout_graceful_shutdown=CLOSE_SECONDS,

@@ -18,8 +18,8 @@ import orjson
 from service.app import from_environment
 from service.errors import StoppingError
 from service.http.headers import ALWAYS, NOT_STORED
-from service.http.middleware import HEADER, RequestId
 from service.http.problems import MEDIA_TYPE, RETRY_AFTER_SECONDS, Problem
+from service.http.request_ids import HEADER, RequestIds
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -50,7 +50,7 @@ class Stopping:
 
     def __init__(self, app: Application) -> None:
         self._app = app
-        self._refuse = RequestId(_refuse)
+        self._ids = RequestIds()
         self._in_flight: set[asyncio.Task[Any]] = set()
         self._stopping = False
         self._cut = False
@@ -62,7 +62,8 @@ class Stopping:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
         elif self._stopping and scope["path"] != LIVE:
-            await self._refuse(scope, receive, send)
+            self._ids.note(scope)
+            await _refuse(scope, receive, send)
         else:
             await self._serve(scope, receive, send)
 

@@ -3,10 +3,12 @@
 import base64
 import hashlib
 import re
+from importlib.resources import files
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import Response
+from fastapi.staticfiles import StaticFiles
 
 PATH = "/docs"
 STATIC = "/static-offline-docs"
@@ -14,7 +16,8 @@ _INLINE = re.compile(rb"<script>(.*?)</script>", re.DOTALL)
 
 
 def install(app: FastAPI) -> None:
-    """Serve the page; its parts are mounted by `FastAPIOffline`."""
+    """Serve the page and its parts, which would come from a network of others without `fastapi_offline`."""
+    app.mount(STATIC, StaticFiles(directory=str(files("fastapi_offline") / "static")))
     router = APIRouter()
 
     @router.get(PATH, include_in_schema=False)

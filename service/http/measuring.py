@@ -3,15 +3,12 @@
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
-from time import perf_counter
 from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
-from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.http.noted import Noted
 from service.stages import Stage, Timed
 
 # Set before worker processes start, by `service.server`: a folder of files that all of them count in.
@@ -73,29 +70,6 @@ class Metrics:
         asked = CollectorRegistry()
         asked.register(_Given(list(now)))
         return generate_latest(self._registry) + generate_latest(asked)
-
-
-class Measure:
-    """Pure ASGI: counts each request by its route's template, never by its path."""
-
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
-        self._app = app
-        self._metrics = metrics
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve the request, then count it; one that raises is answered 500 further out."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        noted = Noted(send)
-        started = perf_counter()
-
-        try:
-            await self._app(scope, receive, noted)
-        finally:
-            route = getattr(scope.get("route"), "path_format", NO_ROUTE)
-            method = scope["method"] if scope["method"] in METHODS else "other"
-            self._metrics.count(method, route, noted.status, perf_counter() - started)
 
 
 def gauge(name: str, documentation: str, labels: Iterable[str], values: Iterable[tuple[list[str], float]]) -> Metric:

@@ -6,8 +6,8 @@ from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
 
 from service.http import examples, refusals
-from service.http.middleware import HEADER
 from service.http.problems import Problem
+from service.http.request_ids import HEADER
 from service.http.schemas.collections import CollectionChange, CollectionSettings
 from service.http.schemas.compare import CompareRequest
 from service.http.schemas.decode import DecodeRequest

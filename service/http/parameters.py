@@ -33,7 +33,7 @@ class KnownParameters:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or refuse it."""
-        if scope["type"] == "http" and scope["query_string"]:
+        if scope["query_string"]:
             found = (known for route, known in self._routes if route.matches(scope)[0] is Match.FULL)
             if (known := next(found, None)) is not None:
                 given = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)

@@ -15,8 +15,6 @@ from starlette.exceptions import HTTPException
 from models.errors import HammingwayError, InvalidInputError
 from service.errors import FaultsError, NotReadyError
 from service.http.allowed import allowed
-from service.http.headers import ALWAYS, NOT_STORED
-from service.http.middleware import HEADER
 from service.http.wording import told
 
 MEDIA_TYPE = "application/problem+json"
@@ -77,12 +75,8 @@ def content(problem: Problem) -> dict[str, Any]:
 
 
 def _reply(request: Request, problem: Problem) -> Response:
-    request_id = request.scope.get("request_id")
     headers = {"Retry-After": RETRY_AFTER_SECONDS} if problem.status in RETRIED else {}
-    if request_id:
-        # Set here, too: the reply to a bug is made outside the middleware.
-        headers[HEADER] = request_id
-    told = content(problem) | {"request_id": request_id}
+    told = content(problem) | {"request_id": request.scope.get("request_id")}
     return Response(orjson.dumps(told), problem.status, headers, MEDIA_TYPE)
 
 
@@ -105,6 +99,11 @@ def answer(request: Request, error: HammingwayError) -> Response:
     reply = _reply(request, problem(error))
     reply.headers.update(getattr(error, "headers", {}))
     return reply
+
+
+def bug(request: Request) -> Response:
+    """The reply to an error that nobody expected: the server logs it, a caller is told nothing of the inside."""
+    return _reply(request, BUG)
 
 
 async def _on_hammingway_error(request: Request, error: Exception) -> Response:
@@ -144,8 +143,4 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
 
 
 async def _on_bug(request: Request, error: Exception) -> Response:
-    # The framework logs the traceback; a caller is told nothing of the inside.
-    reply = _reply(request, BUG)
-    # Here, too, as this reply is made outside the middleware.
-    reply.raw_headers.extend((*ALWAYS, NOT_STORED))
-    return reply
+    return bug(request)

@@ -7,7 +7,7 @@ its request was answered with an error, which the error says.
 import asyncio
 
 from fastapi import Request
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.errors import TookTooLongError
 from service.http.problems import answer
@@ -16,7 +16,7 @@ KEY = "hammingway.time_limit"
 
 
 class TimeLimit:
-    """Pure ASGI: what takes longer is cancelled, and answered with a 504.
+    """Pure ASGI: what takes longer is cancelled, and answered with a 504. Whoever sees a reply begin calls `stop`.
 
     A timer of its own, as `asyncio.timeout` was measured to take several times as long, at every request.
     """
@@ -27,9 +27,6 @@ class TimeLimit:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the application for so long; once a reply has begun, it takes what it takes."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
         task = asyncio.current_task()
         assert task is not None  # nosec B101  # for the type checker
         expired = False
@@ -39,13 +36,9 @@ class TimeLimit:
             expired = True
             task.cancel()
 
-        async def send_in_time(message: Message) -> None:
-            timer.cancel()
-            await send(message)
-
         timer = scope[KEY] = asyncio.get_running_loop().call_later(self._seconds, expire)
         try:
-            await self._app(scope, receive, send_in_time)
+            await self._app(scope, receive, send)
         except asyncio.CancelledError:
             if not expired or task.uncancel():
                 # Cancelled by others, too.
@@ -64,6 +57,11 @@ class TimeLimit:
 
 def lift(request: Request) -> None:
     """Let a request take as long as it needs: a snapshot, an import of any length."""
-    timer: asyncio.TimerHandle | None = request.scope.get(KEY)
+    stop(request.scope)
+
+
+def stop(scope: Scope) -> None:
+    """Count no more, as a reply begins: what it takes then is the client's time."""
+    timer: asyncio.TimerHandle | None = scope.get(KEY)
     if timer is not None:
         timer.cancel()

@@ -1,9 +1,8 @@
 """A span for each request, by OpenTelemetry's conventions for HTTP; never what was sent, nor who sent it."""
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.http.measuring import METHODS
-from service.http.noted import Noted
 from service.traces import Traces, failed
 
 # Asked every few seconds by what looks after the service.
@@ -20,12 +19,12 @@ class Trace:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve the request within its span."""
-        if scope["type"] != "http" or scope["path"] in UNTRACED:
+        if scope["path"] in UNTRACED:
             await self._app(scope, receive, send)
             return
         method = scope["method"] if scope["method"] in METHODS else "_OTHER"
         headers = {name.decode(): value.decode("latin-1") for name, value in scope["headers"] if name in CONTEXT}
-        noted = Noted(send)
+        noted = _Noted(send)
         with self._traces.request(method, headers, _told(scope, method)) as span:
             try:
                 await self._app(scope, receive, noted)
@@ -37,6 +36,19 @@ class Trace:
                 span.set_attribute("http.response.status_code", noted.status)
                 if noted.status >= 500:
                     failed(span, str(noted.status))
+
+
+class _Noted:
+    """Passes on what an application sends; `status` is 500 until a reply begins, as one that raises has none."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.status = 500
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+        await self._send(message)
 
 
 def _told(scope: Scope, method: str) -> dict[str, object]:

@@ -7,11 +7,11 @@ import re
 
 import httpx
 import pytest
-from fastapi import FastAPI
 
 from service.http import problems
-from service.http.headers import SecurityHeaders
-from service.http.middleware import RequestId
+from service.http.application import Application
+from service.http.frame import Frame
+from service.http.measuring import Metrics
 from service.settings import Settings
 
 EVERY = {
@@ -69,10 +69,9 @@ def test_the_page_for_people_runs_its_own_scripts_and_no_others(client: httpx.Cl
     assert policy["connect-src"] == "'self'"
 
 
-def test_a_reply_to_a_bug_has_them_although_it_is_made_outside() -> None:
-    app = FastAPI()
-    app.add_middleware(SecurityHeaders)
-    app.add_middleware(RequestId)
+def test_a_reply_to_a_bug_has_them_as_all_have() -> None:
+    app = Application()
+    app.wrap(Frame, metrics=Metrics())
     problems.install(app)
 
     @app.get("/bug")
