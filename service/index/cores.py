@@ -37,7 +37,9 @@ class Cores:
         """
         threads = self._take(most)
         try:
-            parts = min(most, PARTS_A_THREAD * threads) if threads > 1 else 1
+            if threads == 1:
+                return [work(slice(0, size))]
+            parts = min(most, PARTS_A_THREAD * threads)
             bounds = [slice(size * part // parts, size * (part + 1) // parts) for part in range(parts)]
             return _Shared(bounds, work).done(self._calls, threads - 1)
         finally:
