@@ -2,11 +2,13 @@
 
 The first answer reads the whole collection once. It is kept, with the highest sequence number it knows of; the next
 one reads only the items above that. Items that are removed meanwhile are no longer in the snapshot that is searched.
+They are forgotten once they may be many: an item that is written anew has a new number each time.
 """
 
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +22,27 @@ from service.store.reader import Reader
 ATTEMPTS = 100
 KEPT_FILTERS = 32
 KEPT_SEQUENCES = 4_000_000
+# What is gone is looked for when so many have come, and a quarter of what there was: so it costs each the same.
+FORGET_FROM = 1024
 # Up to this share of the items, theirs are searched alone; above it, the nearest are looked through.
 FEW = 0.05
 Sequences = NDArray[np.int64]
+# A collection's number, and a filter on it.
+Key = tuple[int, Condition]
+
+
+class Kept(NamedTuple):
+    """What a filter lets through: sequence numbers (n,) int64, ascending; the highest number given by then.
+
+    `living`: how many they were when none of them was known to be gone.
+    """
+
+    sequences: Sequences
+    highest: int
+    living: int
+
+
+NOTHING_KEPT = Kept(np.empty(0, np.int64), 0, 0)
 
 
 class Matching:
@@ -31,7 +51,7 @@ class Matching:
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
         self._lock = threading.Lock()
-        self._kept: OrderedDict[tuple[int, Condition], tuple[Sequences, int]] = OrderedDict()
+        self._kept: OrderedDict[Key, Kept] = OrderedDict()
 
     def nearest(
         self,
@@ -46,11 +66,11 @@ class Matching:
         if key not in self._kept and (found := self._among_the_nearest(condition, snapshot(), queries, limit)):
             return found
         for _ in range(ATTEMPTS):
-            sequences, highest = self._through(key)
+            kept = self._through(key)
             now = snapshot()
-            # What was written between the two looks is not in `sequences`.
-            if now.last <= highest:
-                return _search(now, queries, limit, sequences)
+            # What was written between the two looks is not in `kept`.
+            if now.last <= kept.highest:
+                return _search(now, queries, limit, self._living(key, kept, now))
         raise StoreBusyError("expected the collection to rest for a moment, it changes faster than it can be read")
 
     def _among_the_nearest(
@@ -70,20 +90,33 @@ class Matching:
             found.append(_nearest_of(each, chosen, limit))
         return found
 
-    def _through(self, key: tuple[int, Condition]) -> tuple[Sequences, int]:
+    def _through(self, key: Key) -> Kept:
         with self._lock:
-            known, after = self._kept.get(key, (np.empty(0, np.int64), 0))
-        more, highest = self._reader.matching(*key, after)
-        if more:
-            known = np.concatenate([known, np.array(more, np.int64)])
+            known = self._kept.get(key, NOTHING_KEPT)
+        more, highest = self._reader.matching(*key, known.highest)
+        sequences = np.concatenate([known.sequences, np.array(more, np.int64)]) if more else known.sequences
+        kept = Kept(sequences, highest, known.living if known.highest else len(sequences))
+        self._keep(key, kept)
+        return kept
+
+    def _living(self, key: Key, kept: Kept, later: Snapshot) -> Sequences:
+        """What is kept, without those that a later snapshot no longer holds where they may be many."""
+        if len(kept.sequences) <= kept.living + kept.living // 4 + FORGET_FROM:
+            return kept.sequences
+        # No number is given twice: what is gone stays away.
+        living = later.columns.sequences[later.rows(kept.sequences)]
+        self._keep(key, Kept(living, kept.highest, len(living)))
+        return living
+
+    def _keep(self, key: Key, kept: Kept) -> None:
         with self._lock:
-            self._kept[key] = known, highest
+            self._kept[key] = kept
             self._kept.move_to_end(key)
             while self._kept and (
-                len(self._kept) > KEPT_FILTERS or sum(len(each) for each, _ in self._kept.values()) > KEPT_SEQUENCES
+                len(self._kept) > KEPT_FILTERS
+                or sum(len(each.sequences) for each in self._kept.values()) > KEPT_SEQUENCES
             ):
                 self._kept.popitem(last=False)
-        return known, highest
 
 
 def _search(now: Snapshot, queries: Codes, limit: int, through: Sequences) -> list[Candidates]:

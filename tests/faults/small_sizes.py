@@ -19,7 +19,7 @@ from service.index.flat import Compacted, FlatIndex
 from service.index.follower import Follower
 from service.index.ivf import Ivf
 from service.index.snapshot import Snapshot
-from service.matching import Matching
+from service.matching import Kept, Key, Matching
 from service.store.reader import Reader
 
 SIZES: list[tuple[Any, str, float]] = [
@@ -33,6 +33,7 @@ SIZES: list[tuple[Any, str, float]] = [
     (service.index.scans, "PART_BYTES", 32),
     (service.matching, "KEPT_FILTERS", 4),
     (service.matching, "KEPT_SEQUENCES", 300),
+    (service.matching, "FORGET_FROM", 4),
     (service.matching, "FEW", 0.15),
     (service.store.reader, "FEW", 5),
     (service.store.reader, "BLOCK_ROWS", 20),
@@ -54,6 +55,7 @@ REACHED = (
     "filter answered from the nearest",
     "filter read in full",
     "filter read further",
+    "forgotten by a filter",
     "few let through",
 )
 
@@ -100,12 +102,18 @@ def make_small(patch: pytest.MonkeyPatch) -> Counter[str]:
     )
     count(service.store.reader, "_first_of_many", lambda *_: "ties of many by id")
     count(Reader, "matching", lambda *given: "filter read further" if given[-1] else "filter read in full")
-    among_the_nearest = Matching._among_the_nearest
+    among_the_nearest, living = Matching._among_the_nearest, Matching._living
 
     def counted(*arguments: Any) -> Any:
         found = among_the_nearest(*arguments)
         reached["filter answered from the nearest"] += found is not None
         return found
 
+    def counted_living(self: Matching, key: Key, kept: Kept, later: Snapshot) -> Any:
+        left = living(self, key, kept, later)
+        reached["forgotten by a filter"] += len(left) < len(kept.sequences)
+        return left
+
     patch.setattr(Matching, "_among_the_nearest", counted)
+    patch.setattr(Matching, "_living", counted_living)
     return reached

@@ -1,8 +1,10 @@
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from service import matching
 from service.collections import Collections, NewCollection
 from service.filters import parse_filter
 from service.hashers import Hashers
@@ -45,3 +47,20 @@ def test_the_item_that_came_last_may_be_deleted(shop: Collections, asked_before:
         assert found(shop, "00") == [nearest]
     shop.upsert("shop", [item(96)])
     assert found(shop, "00") == [[match(96, 2), match(97, 3)]]
+
+
+def test_what_is_written_anew_without_end_is_not_kept_without_end(shop: Collections) -> None:
+    dear, taken = [item(number) for number in range(90, 100)], []
+    kept_by_filters = tracemalloc.Filter(True, matching.__file__)
+    tracemalloc.start()
+    try:
+        for _ in range(2):
+            for _ in range(300):
+                shop.upsert("shop", dear)
+                assert found(shop, "00") == [[match(96, 2), match(97, 3)]]
+            traces = tracemalloc.take_snapshot().filter_traces([kept_by_filters]).traces
+            taken.append(sum(trace.size for trace in traces))
+    finally:
+        tracemalloc.stop()
+    # Of the 8 bytes of each number, 3,000 in each half, those of 1,046 are kept at most.
+    assert all(0 < size < 10_000 for size in taken), taken
