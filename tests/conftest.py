@@ -5,14 +5,17 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from service.settings import Settings
 from tests.serving import running
 from tests.shared import made_once
+from tests.spreading import ByFile, longest_first
 
 DIMENSION = 12
 
@@ -21,6 +24,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """`--long`: the tests of faults at the sizes of a nightly run; `--seed`: to draw again what failed."""
     parser.addoption("--long", action="store_true", help="run the tests of faults at length: half an hour")
     parser.addoption("--seed", type=int, help="what the tests of faults draw by; printed by each")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest is begun first."""
+    items[:] = longest_first(items)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """Several processes (`-n`) take files, not tests."""
+    return ByFile(config, log)
 
 
 def _train(data: str, name: str, out: Path) -> None:
