@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from models.errors import HammingwayError
 from service import logs
 from service.analyses import Analyses
-from service.background import JobBoard, Recoder
+from service.background import Recoder, WatchedBoard
 from service.collections import Collections
 from service.combining import Combining
 from service.duplicates import Duplicates
@@ -55,6 +55,7 @@ from service.opening import opened
 from service.pool import Pool
 from service.runs import Runs
 from service.settings import Settings
+from service.snapshots import Snapshots
 from service.stages import Stages
 from service.store.snapshots import sweep
 
@@ -105,7 +106,7 @@ class Parts(Protocol):
         """Re-codings."""
 
     @property
-    def jobs(self) -> JobBoard:
+    def jobs(self) -> WatchedBoard:
         """Jobs."""
 
     def load(self) -> None:
@@ -133,6 +134,7 @@ def create_app(settings: Settings) -> Application:
             searches = combine(settings, parts.collections, readers, traced.combining)
             runs = Runs(MOST_RUNS)
             analysts = traced.pool(1, settings.queue)
+            taking = Snapshots(parts.collections, parts.jobs, settings.snapshots)
             state = State(
                 settings,
                 parts.collections,
@@ -148,13 +150,14 @@ def create_app(settings: Settings) -> Application:
                 analysts,
                 parts.recodings,
                 parts.jobs,
+                taking,
             )
             start = asyncio.create_task(_get_ready(state, parts))
             try:
                 yield {"service": state}
             finally:
                 await start
-                for pool in (readers, writers, runs, analysts):
+                for pool in (readers, writers, runs, analysts, taking):
                     pool.close()
 
     app = Application(

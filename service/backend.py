@@ -16,7 +16,7 @@ from service.index.snapshot import Snapshot
 from service.items import Match, Part, Wanted
 from service.store.pages import Asked, Page
 from service.store.schema import CollectionRow, CollectionSettings, IndexSettings, StoredItem
-from service.store.snapshots import Taken
+from service.store.snapshots import Copied, Taken
 
 # Items of the collection that is written with another, by its number.
 Together = tuple[int, Sequence[StoredItem]]
@@ -98,8 +98,14 @@ class Backend(Protocol):
     def follow(self) -> None:
         """Bring what is in memory up to what was written, so that the next search need not."""
 
-    def take_snapshot(self, name: str, folder: Path) -> Taken:
-        """Write a collection, as of one moment, into a file that is verified; raises UnknownCollectionError."""
+    def require_snapshots(self) -> None:
+        """Raise NotOfferedError where `take_snapshot` would."""
+
+    def take_snapshot(self, name: str, folder: Path, copied: Copied) -> Taken:
+        """Write a collection, as of one moment, into a file that is verified; raises UnknownCollectionError.
+
+        `copied` is told, again and again, how many of how many items are in it; what it raises ends it.
+        """
 
 
 class Moments(Protocol):

@@ -1,10 +1,11 @@
-"""What HTTP needs of re-codings and of the jobs that do them, whoever keeps the collections."""
+"""What HTTP needs of re-codings and of jobs, whoever keeps the collections."""
 
 from collections.abc import Sequence
 from typing import Protocol
 
 from service.recoding import State as Recoding
-from service.store.jobs import Job, State
+from service.store.jobs import Job, Kind, State
+from service.watching import Watched
 
 
 class Recoder(Protocol):
@@ -27,7 +28,7 @@ class Recoder(Protocol):
 
 
 class JobBoard(Protocol):
-    """Jobs: all that is done in the background."""
+    """Jobs that all processes share: one goes on with what another leaves."""
 
     def start(self) -> None:
         """Begin to look for work."""
@@ -35,11 +36,21 @@ class JobBoard(Protocol):
     def wake(self) -> None:
         """Look for work now: there is some."""
 
-    def all(self, collection: str | None = None, states: Sequence[State] = ()) -> list[Job]:
-        """Jobs, the newest first: of a collection, in one of the states, or all."""
+    def all(self, collection: str | None = None, states: Sequence[State] = (), kinds: Sequence[Kind] = ()) -> list[Job]:
+        """Jobs, the newest first: of a collection, in one of the states, of one of the kinds, or all."""
 
     def get(self, number: int) -> Job:
         """One job; raises UnknownJobError."""
 
     def cancel(self, number: int) -> Job:
         """End a job and undo what it did; raises UnknownJobError, or ConflictError where that cannot be."""
+
+
+class WatchedBoard(JobBoard, Protocol):
+    """All jobs, those among them that a process alone can do."""
+
+    def watch(self, kind: Kind, collection: str, about: str = "", total: int | None = None) -> Watched:
+        """Tell of work that this process begins now, from its first second on."""
+
+    def queue(self, kind: Kind, collection: str, about: str = "") -> Watched:
+        """Tell at once of work that this process will begin; raises what keeps it from being written down."""

@@ -22,7 +22,7 @@ from service.stages import Stages, untimed
 from service.store import pages
 from service.store.errors import StoreBusyError, UnknownCollectionError, unknown_collection
 from service.store.schema import CollectionRow, CollectionSettings, Consistency, IndexSettings, KeepFeatures, StoredItem
-from service.store.snapshots import Taken
+from service.store.snapshots import Copied, Taken
 from service.upserts import Upserts
 
 T = TypeVar("T")
@@ -232,9 +232,14 @@ class Collections:
             # The next search meets it again, and can tell somebody.
             log.exception("the index could not follow a write")
 
-    def take_snapshot(self, name: str, folder: Path) -> Taken:
-        """Write a collection, as it is at one moment, into a new file of a folder."""
-        return self._backend.take_snapshot(name, folder)
+    def require_snapshots(self, name: str) -> None:
+        """Raise UnknownCollectionError, or NotOfferedError, where no snapshot can be taken of a collection."""
+        self._row(name)
+        self._backend.require_snapshots()
+
+    def take_snapshot(self, name: str, folder: Path, copied: Copied) -> Taken:
+        """Write a collection, as it is at one moment, into a new file of a folder; `copied` as `Backend` says."""
+        return self._backend.take_snapshot(name, folder, copied)
 
     def state(self, name: str) -> tuple[Description, IndexState]:
         """A collection, and its index in this process's memory."""

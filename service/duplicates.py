@@ -12,6 +12,9 @@ from service.index.duplicates.groups import Groups, find
 from service.index.memory import give_back
 from service.store.errors import unknown_collection
 
+# Of how many items.
+Compared = Callable[[int, int], None]
+
 
 class Duplicate(NamedTuple):
     """An item of a group: the nearest of those listed before it, and how far that is; the first one has neither."""
@@ -48,10 +51,11 @@ class Duplicates:
         self._backend = backend
         self._moments = moments
 
-    def find(self, name: str, max_distance: int, going: Callable[[], None]) -> Found:
+    def find(self, name: str, max_distance: int, going: Callable[[], None], compared: Compared) -> Found:
         """All items of a collection that are connected within `max_distance` (inclusive).
 
-        `going` is called again and again; what it raises ends the work. Raises UnknownCollectionError, and
+        `going` is called again and again; what it raises ends the work. `compared` is told how many of how many items
+        are done with, by what the work costs in all. Raises UnknownCollectionError, and
         InvalidInputError where the distance is too large for this collection.
         """
         row = self._backend.collection(name)
@@ -62,6 +66,6 @@ class Duplicates:
                 f"expected at most half of the {row.settings.bits} bits, got {max_distance}", "max_distance"
             )
         ids, codes = self._moments.codes_by_id(row, going)
-        found = Found(ids, find(codes, max_distance, going))
+        found = Found(ids, find(codes, max_distance, going, lambda share: compared(int(share * len(ids)), len(ids))))
         give_back()
         return found

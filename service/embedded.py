@@ -26,7 +26,7 @@ from service.store.pages import Asked, Page
 from service.store.reader import Reader
 from service.store.recoding_reader import RecodingReader
 from service.store.schema import CollectionRow, CollectionSettings, IndexSettings, StoredItem
-from service.store.snapshots import Taken, take
+from service.store.snapshots import Copied, Taken, take
 from service.store.writer import Writer
 
 
@@ -123,9 +123,12 @@ class Embedded:
         """Bring the index up to what was committed."""
         self.follower.catch_up()
 
-    def take_snapshot(self, name: str, folder: Path) -> Taken:
+    def require_snapshots(self) -> None:
+        """They are taken."""
+
+    def take_snapshot(self, name: str, folder: Path, copied: Copied) -> Taken:
         """A file of one collection."""
-        return take(self.database, name, folder)
+        return take(self.database, name, folder, copied)
 
 
 @dataclass(frozen=True)

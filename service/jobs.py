@@ -1,4 +1,7 @@
-"""Jobs: long work, of which one runs at a time of all processes on a data folder; another may go on with it."""
+"""Jobs: long work, of which one runs at a time of all processes on a data folder; another may go on with it.
+
+But for those that their process alone can do, which are told of here and done elsewhere: see `watching`.
+"""
 
 import fcntl
 import logging
@@ -12,10 +15,14 @@ from time import monotonic, time
 from models.errors import HammingwayError
 from models.folder import DamagedHasherError
 from service.errors import ConflictError, MissingHasherError, UnknownJobError
+from service.living import Living
+from service.store import jobs
 from service.store.errors import ChangedMeanwhileError, StorageError, StorageFullError, StoreBusyError
 from service.store.jobs import Job, Kind, State
+from service.store.jobs_writer import JobsWriter
 from service.store.recoding_reader import RecodingReader
 from service.store.recoding_writer import RecodingWriter
+from service.watching import Watched, Watching, told
 
 POLL_SECONDS = 0.5
 # What passes by itself, or by somebody's help: the job waits, longer each time.
@@ -29,6 +36,9 @@ PASSING = (
 )
 SHORTEST_WAIT, LONGEST_WAIT = 1.0, 30.0
 PATIENCE_SECONDS = 2.0
+# FAISS's k-means and one transaction of SQLite's are done or not; the others ask now and then.
+NEVER_CANCELLED: tuple[Kind, ...] = ("build", "delete")
+PROCESS_GONE = "the process that did it is gone"
 log = logging.getLogger(__name__)
 
 
@@ -48,15 +58,19 @@ class Jobs:
         reader: RecodingReader,
         seeking: RecodingReader,
         writer: RecodingWriter,
+        rows: JobsWriter,
         works: Mapping[Kind, Work],
         lock: Path,
+        watching: Watching,
     ) -> None:
         """`seeking` is for the thread alone."""
         self._reader = reader
         self._seeking = seeking
         self._writer = writer
+        self._rows = rows
         self._works = works
         self._lock = lock
+        self._watching = watching
         self._stopping = threading.Event()
         self._wanted = threading.Event()
         self._thread: threading.Thread | None = None
@@ -66,7 +80,8 @@ class Jobs:
         self._unnoted: dict[int, str] = {}
 
     def start(self) -> None:
-        """Begin to look for work."""
+        """Begin to look for work, and to tell of it."""
+        self._watching.start()
         self._thread = threading.Thread(target=self._run, name="jobs", daemon=True)
         self._thread.start()
 
@@ -81,11 +96,18 @@ class Jobs:
         """Look for work now: there is some."""
         self._wanted.set()
 
-    def all(self, collection: str | None = None, states: Sequence[State] = ()) -> list[Job]:
-        """Jobs, the newest first: of a collection, in one of the states, or all."""
+    def watch(self, kind: Kind, collection: str, about: str = "", total: int | None = None) -> Watched:
+        """Tell of work that this process begins now, from its first second on."""
+        return self._watching.watch(kind, collection, about, total)
+
+    def queue(self, kind: Kind, collection: str, about: str = "") -> Watched:
+        """Tell at once of work that this process will begin."""
+        return self._watching.queue(kind, collection, about)
+
+    def all(self, collection: str | None = None, states: Sequence[State] = (), kinds: Sequence[Kind] = ()) -> list[Job]:
+        """Jobs, the newest first: of a collection, in one of the states, of one of the kinds, or all."""
         found = self._reader.jobs()
-        found = self._told(found, found)
-        return [job for job in found if collection in (None, job.collection) and (not states or job.state in states)]
+        return jobs.chosen(self._told(found, found), collection, states, kinds)
 
     def get(self, number: int) -> Job:
         """One job; raises UnknownJobError."""
@@ -97,22 +119,40 @@ class Jobs:
     def cancel(self, number: int) -> Job:
         """End a job and undo what it did; raises UnknownJobError, or ConflictError where that cannot be."""
         job = self.get(number)
+        if job.owner is not None:
+            return self._cancel_owned(job)
         if job.unfinished and not self._works[job.kind].can_be_cancelled:
             raise ConflictError(f"expected a job that can be cancelled, job {number} only clears up")
         self._writer.stop(number, "cancelled")
         self.wake()
         return self.get(number)
 
-    def _told(self, jobs: list[Job], others: list[Job]) -> list[Job]:
-        """Jobs with what they wait for: another one of `others`, or what a full disk took no note of."""
-        noted = dict(self._unnoted)
-        found = [
-            replace(job, waits_for=noted.get(job.number, job.waits_for)) if job.unfinished else job for job in jobs
-        ]
-        running = next((job.number for job in others if job.state == "running" and job.waits_for is None), None)
-        if running is None:
-            return found
-        return [replace(job, waits_for=f"job {running}") if job.state == "queued" else job for job in found]
+    def _cancel_owned(self, job: Job) -> Job:
+        if job.unfinished and job.kind in NEVER_CANCELLED:
+            raise ConflictError(f"expected a job that can be cancelled, job {job.number} is done as a whole or not")
+        cancelled = self._rows.note(job.number, jobs.cancelled)
+        if (watched := self._watching.now().get(job.number)) is not None:
+            watched.cancel()
+        assert cancelled is not None  # nosec B101  # for the type checker
+        return cancelled
+
+    def _told(self, found: list[Job], others: list[Job]) -> list[Job]:
+        """Jobs with what this process knows more of them, and what they wait for.
+
+        That is another one of `others`, or what a full disk took no note of.
+        """
+        watched, noted = self._watching.now(), dict(self._unnoted)
+        running = next((job.number for job in others if job.runs_alone), None)
+
+        def tell(job: Job) -> Job:
+            if not job.unfinished:
+                return job
+            if job.owner is not None:
+                return watched[job.number].job if job.number in watched else job
+            waits_for = noted.get(job.number, job.waits_for)
+            return replace(job, waits_for=f"job {running}" if running and job.state == "queued" else waits_for)
+
+        return [tell(job) for job in found]
 
     def _run(self) -> None:
         seen: int | None = None
@@ -131,7 +171,7 @@ class Jobs:
 
     def _work(self) -> bool:
         """Do what can be done now; whether anything is left."""
-        unfinished = self._seeking.unfinished()
+        unfinished = [job for job in self._seeking.unfinished() if job.owner is None]
         if not unfinished:
             return False
         with self._alone() as alone:
@@ -146,7 +186,7 @@ class Jobs:
         """Run a job until it is over, or has to wait, or the process stops."""
         work = self._works[job.kind]
         try:
-            now = self._writer.note(job.number, _running)
+            now = self._rows.note(job.number, _running)
             while now is not None and now.unfinished and not self._stopping.is_set():
                 now = work.step(now)
                 self._waits.pop(job.number, None)
@@ -155,23 +195,21 @@ class Jobs:
             self._wait(job, error)
         except Exception as error:
             log.exception("job %s failed", job.number)
-            known = isinstance(error, HammingwayError)
-            told = f"{error.title}: {error}" if known else "the service failed; its log says more"  # type: ignore[attr-defined]
             # One that was cancelled meanwhile is over already.
             with suppress(ConflictError):
-                self._writer.stop(job.number, "failed", told)
+                self._writer.stop(job.number, "failed", told(error))
 
     def _wait(self, job: Job, error: HammingwayError) -> None:
         _, seconds = self._waits.get(job.number, (0.0, SHORTEST_WAIT))
         self._waits[job.number] = monotonic() + seconds, min(2 * seconds, LONGEST_WAIT)
         log.warning("job %s waits for %.0f s: %s: %s", job.number, seconds, error.title, error)
-        told = f"{error.title}: {error}"
+        why = told(error)
         try:
-            self._writer.note(job.number, lambda now: replace(now, waits_for=told))
+            self._rows.note(job.number, lambda now: replace(now, waits_for=why) if now.unfinished else now)
             self._unnoted.pop(job.number, None)
         except HammingwayError:
             # A full disk takes no note of it either: this process alone tells it.
-            self._unnoted[job.number] = told
+            self._unnoted[job.number] = why
 
     @contextmanager
     def _alone(self) -> Iterator[bool]:
@@ -185,5 +223,34 @@ class Jobs:
             yield True
 
 
+class Orphans:
+    """Jobs whose process is gone: whoever notices says so. `reader` is for the one thread that looks."""
+
+    def __init__(self, reader: RecodingReader, rows: JobsWriter, living: Living) -> None:
+        self._reader = reader
+        self._rows = rows
+        self._living = living
+        self._seen: int | None = None
+        self._others = True
+
+    def look(self) -> None:
+        """Note what was interrupted; takes microseconds as long as no other process has such jobs."""
+        version = self._reader.version()
+        if version == self._seen and not self._others:
+            return
+        self._others = False
+        for job in self._reader.unfinished():
+            if job.owner is not None and not self._living.is_own(job.owner):
+                self._others = True
+                if not self._living.lives(job.owner):
+                    self._rows.note(job.number, _orphaned)
+        self._seen = version
+
+
+def _orphaned(job: Job) -> Job:
+    detail = f"{PROCESS_GONE}: {jobs.left(job, at_least=True)}"
+    return jobs.interrupted(job, detail) if job.unfinished else job
+
+
 def _running(job: Job) -> Job:
-    return replace(job, state="running", started=job.started or time())
+    return replace(job, state="running", started=job.started or time()) if job.unfinished else job

@@ -14,17 +14,20 @@ from service.hashers import Hashers
 from service.index.cores import Cores
 from service.index.follower import Follower
 from service.index.upkeep import Upkeep
-from service.jobs import Jobs, Work
+from service.jobs import Jobs, Orphans, Work
+from service.living import Living
 from service.matching import Matching
 from service.recoding import Recodings
 from service.stages import Stages, untimed
 from service.store.connection import MANY_KILOBYTES, check
 from service.store.jobs import Kind
+from service.store.jobs_writer import JobsWriter
 from service.store.reader import Reader
 from service.store.recoding_reader import RecodingReader
 from service.store.recoding_writer import RecodingWriter
 from service.store.writer import Writer
 from service.upserts import Upserts
+from service.watching import Watching
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,10 @@ def opened(database: Path, hashers: Hashers, stages: Stages = untimed, threads: 
         # Readers of their own for all that may read at length: nothing must hold up the look-ups.
         reader = stack.enter_context(closing(Reader(database, MANY_KILOBYTES)))
         changes, filtered, pages, background = (stack.enter_context(closing(Reader(database))) for _ in range(4))
-        upkeep = stack.enter_context(closing(Upkeep(background)))
+        rows, living = JobsWriter(writer), stack.enter_context(closing(Living(database)))
+        orphans = Orphans(stack.enter_context(closing(RecodingReader(database))), rows, living)
+        watching = stack.enter_context(closing(Watching(rows, lambda: living.name, orphans.look)))
+        upkeep = stack.enter_context(closing(Upkeep(background, watching.watch)))
         follower = Follower(changes, upkeep, stack.enter_context(closing(Cores(threads))))
         matching = Matching(filtered)
         pairs, steps, seeking = (stack.enter_context(closing(RecodingReader(database))) for _ in range(3))
@@ -72,5 +78,5 @@ def opened(database: Path, hashers: Hashers, stages: Stages = untimed, threads: 
         recodings = Recodings(reader, pairs, steps, coding, hashers)
         works: dict[Kind, Work] = {"recode": Work(recodings.step, True), "discard": Work(coding.sweep)}
         lock = database.with_name(f"{database.name}-jobs")
-        jobs = stack.enter_context(closing(Jobs(pairs, seeking, coding, works, lock)))
+        jobs = stack.enter_context(closing(Jobs(pairs, seeking, coding, rows, works, lock, watching)))
         yield Opened(database, collections, follower, duplicates, analyses, recodings, jobs)

@@ -48,6 +48,7 @@ class Call(Generic[T]):
     media_type: str = JSON
     parameters: list[tuple[str, str]] = field(default_factory=list)
     repeatable: bool = True
+    headers: Mapping[str, str] = field(default_factory=dict)
     # Answered when it is done, however long that takes.
     patient: bool = False
 
@@ -112,6 +113,11 @@ def snapshot(name: str) -> Call[Snapshot]:
     return Call("POST", f"{_path(name)}/snapshots", _reads(Snapshot), repeatable=False, patient=True)
 
 
+def begin_snapshot(name: str) -> Call[Job]:
+    headers = {"Prefer": "respond-async"}
+    return Call("POST", f"{_path(name)}/snapshots", _reads(Job), repeatable=False, headers=headers)
+
+
 def recode(name: str, hasher: str, switch: str) -> Call[Job]:
     content = _body({"hasher": hasher, "switch": switch})
     return Call("POST", f"{_path(name)}/recode", _reads(Job), content, repeatable=False)
@@ -134,8 +140,8 @@ def finish(name: str) -> Call[Job]:
     return Call("POST", f"{_path(name)}/recode/finish", _reads(Job), repeatable=False)
 
 
-def jobs(collection: str | None, state: str | None) -> Call[list[Job]]:
-    given = {"collection": collection, "state": state}
+def jobs(collection: str | None, state: str | None, kind: str | None) -> Call[list[Job]]:
+    given = {"collection": collection, "state": state, "kind": kind}
     parameters = [(key, value) for key, value in given.items() if value is not None]
     return Call("GET", "/v1/jobs", _reads(list[Job], "jobs"), parameters=parameters)
 

@@ -32,7 +32,7 @@ class Options:
 
     def arguments(self, call: Call[T]) -> dict[str, Any]:
         """A call as httpx takes requests; compresses its body where that is asked for and worth it."""
-        content, headers = call.content, {}
+        content, headers = call.content, dict(call.headers)
         if content is not None:
             headers["Content-Type"] = call.media_type
         if content is not None and self.compress and len(content) >= COMPRESS_FROM_BYTES:

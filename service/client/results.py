@@ -253,10 +253,11 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class ItemError:
-    """An item that a job could not work on, and why."""
+    """An item that a job could not work on, by its id, or by its line of an import, and why."""
 
-    id: str
+    id: str | None
     detail: str
+    line: int | None = None
 
 
 @dataclass(frozen=True)
@@ -269,7 +270,10 @@ class Errors:
 
 @dataclass(frozen=True)
 class Job:
-    """Long work: `queued`, `running`, `succeeded`, `failed` or `cancelled`; `rate` is items a second of work."""
+    """Long work: `queued`, `running`, `succeeded`, `failed`, `cancelled` or `interrupted`; `rate` is items a second.
+
+    `total` is None where nobody knows it; `result` is what it made, where that is told.
+    """
 
     id: int
     kind: str
@@ -277,7 +281,7 @@ class Job:
     about: str
     state: str
     done: int
-    total: int
+    total: int | None
     rate: float | None
     errors: Errors
     waits_for: str | None
@@ -285,6 +289,7 @@ class Job:
     created: str
     started: str | None
     ended: str | None
+    result: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)

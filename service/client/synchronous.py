@@ -150,6 +150,10 @@ class Client:
         """Write a collection into a file of the service's; waits as long as it takes."""
         return self._send(calls.snapshot(name))
 
+    def begin_snapshot(self, name: str) -> Job:
+        """Have a collection written into a file in the background; the job's `result` says which."""
+        return self._send(calls.begin_snapshot(name))
+
     def recode(self, name: str, hasher: str, *, switch: str = "automatic") -> Job:
         """Have a collection coded anew in the background, by another hasher; `switch` is `automatic` or `manual`."""
         return self._send(calls.recode(name, hasher, switch))
@@ -170,16 +174,16 @@ class Client:
         """Discard the old codes: after that there is no way back."""
         return self._send(calls.finish(name))
 
-    def jobs(self, *, collection: str | None = None, state: str | None = None) -> list[Job]:
-        """Jobs, the newest first: all, those of a collection, those in a state."""
-        return self._send(calls.jobs(collection, state))
+    def jobs(self, *, collection: str | None = None, state: str | None = None, kind: str | None = None) -> list[Job]:
+        """Jobs, the newest first: all, those of a collection, those in a state, those of a kind."""
+        return self._send(calls.jobs(collection, state, kind))
 
     def job(self, number: int) -> Job:
         """A job by its id; raises ServiceError with status 404 where there is none."""
         return self._send(calls.job(number))
 
     def cancel(self, number: int) -> Job:
-        """End a job, and discard what it has made."""
+        """End a job; what it has made is discarded, but for items that were indexed."""
         return self._send(calls.cancel(number))
 
     def index(self, name: str, items: Sequence[Document]) -> int:

@@ -13,10 +13,11 @@ from service.http import ndjson
 from service.http.access import READ
 from service.http.body import parse, read, takes
 from service.http.schemas.duplicates import DuplicatesRequest
-from service.http.state import ServiceState
+from service.http.state import ServiceState, State
 from service.http.streamed import streamed
 from service.http.time_limit import lift
 from service.runs import Going
+from service.watching import Watched
 
 router = APIRouter(prefix="/v1/collections/{collection}", tags=["search"])
 CHUNK_BYTES = 2**16
@@ -52,13 +53,31 @@ async def duplicates(collection: str, request: Request, state: ServiceState) -> 
     body = await read(request, state.settings.max_body_bytes)
     wanted = await state.readers.run(partial(parse, DuplicatesRequest, body))
     lift(request)
-    run = state.runs.start(partial(_lines, state.duplicates, collection, wanted))
+    run = state.runs.start(partial(_lines, state, collection, wanted))
     return await streamed(run, request, ndjson.MEDIA_TYPES[0])
 
 
-def _lines(found_by: Duplicates, collection: str, wanted: DuplicatesRequest, going: Going) -> Iterator[bytes]:
-    """The reply in chunks; a group of a million items is not held as text at once."""
-    found = found_by.find(collection, wanted.max_distance, going)
+def _lines(state: State, collection: str, wanted: DuplicatesRequest, going: Going) -> Iterator[bytes]:
+    """The reply in chunks, which a job tells of until the last."""
+    with state.jobs.watch("duplicates", collection, f"within {wanted.max_distance} bits") as job:
+
+        def still() -> None:
+            going()
+            job.require_going()
+
+        yield from _chunks(_found(state.duplicates, collection, wanted, job, still), wanted, still)
+
+
+def _found(found_by: Duplicates, collection: str, wanted: DuplicatesRequest, job: Watched, going: Going) -> Found:
+    def compared(done: int, total: int) -> None:
+        job.expect(total)
+        job.reach(done)
+
+    return found_by.find(collection, wanted.max_distance, going, compared)
+
+
+def _chunks(found: Found, wanted: DuplicatesRequest, going: Going) -> Iterator[bytes]:
+    """A group of a million items is not held as text at once."""
     held = bytearray()
     for number in found.after(wanted.after):
         for part in _group(found, number):

@@ -4,6 +4,7 @@ from functools import partial
 
 from fastapi import Request
 from fastapi.responses import Response
+from starlette.requests import ClientDisconnect
 
 from models.errors import HammingwayError
 from service.errors import Fault, FaultsError
@@ -12,6 +13,9 @@ from service.http.inflating import Bound, inflated
 from service.http.reply import reply
 from service.http.state import State
 from service.http.time_limit import lift
+from service.runs import AbandonedError
+from service.store.jobs import ItemError
+from service.watching import Watched
 
 
 async def import_lines(collection: str, request: Request, state: State) -> Response:
@@ -19,18 +23,35 @@ async def import_lines(collection: str, request: Request, state: State) -> Respo
     lift(request)
     # Looked up first: a body of any length to a collection that is not there is not read.
     await state.readers.run(lambda: state.collections.get(collection))
+    job, progress = state.jobs.watch("import", collection), _Progress(state.settings.max_rejected)
+    try:
+        await _import(collection, request, state, job, progress)
+        outcome = progress.outcome()
+    except BaseException as error:
+        # Nothing is waited for: the client may be gone, the service may stop.
+        job.mark_end(error)
+        if isinstance(error, HammingwayError) and not isinstance(error, FaultsError | AbandonedError):
+            progress.stop(error)
+        raise
+    job.mark_end()
+    if job.is_noted:
+        # Before the reply: else it could be lost with the process, and be called interrupted.
+        await state.writers.run(job.end)
+    return reply(outcome)
+
+
+async def _import(collection: str, request: Request, state: State, job: Watched, progress: "_Progress") -> None:
     settings = state.settings
     chunks = inflated(request, Bound(settings.max_body_bytes, settings.max_inflation))
-    progress = _Progress(settings.max_rejected)
     try:
         async for batch in ndjson.read_batches(chunks, settings.max_line_bytes):
+            job.require_going()
             work = partial(ndjson.index_batch, state.collections, collection, batch, settings.max_line_bytes)
-            progress.add(*await state.writers.run(work))
-    except FaultsError:
-        raise
-    except HammingwayError as error:
-        progress.stop(error)
-    return reply(progress.outcome())
+            indexed, faults = await state.writers.run(work)
+            job.advance(indexed + len(faults), [ItemError(None, fault.detail, line) for line, fault in faults.items()])
+            progress.add(indexed, faults)
+    except ClientDisconnect:
+        raise AbandonedError("expected the whole body, the client went away") from None
 
 
 class _Progress:

@@ -11,7 +11,7 @@ from service.http.access import ADMIN, READ
 from service.http.reply import reply
 from service.http.schemas.jobs import JobReply, JobsReply
 from service.http.state import ServiceState
-from service.store.jobs import Job, State
+from service.store.jobs import Job, Kind, State
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 LARGEST = 2**63 - 1
@@ -19,13 +19,22 @@ Number = Annotated[int, Path(ge=1, le=LARGEST, examples=[7])]
 # Left out where there is none: `null` in a URL would be text.
 Of = Annotated[str | None, Query(description="only those of a collection"), WithJsonSchema({"type": "string"})]
 In = Annotated[list[State], Query(alias="state", description="only those in this state; may be repeated")]
+Are = Annotated[list[Kind], Query(alias="kind", description="only those of this kind; may be repeated")]
 
 
 @router.get("", dependencies=READ, response_model=JobsReply, summary="List jobs")
-async def list_all(state: ServiceState, collection: Of = None, states: In = []) -> Response:  # noqa: B006  # FastAPI copies it
-    """The newest first; of those that are over, the newest 200 are known, by every worker and after a restart."""
+async def list_all(
+    state: ServiceState,
+    collection: Of = None,
+    states: In = [],  # noqa: B006  # FastAPI copies it
+    kinds: Are = [],  # noqa: B006
+) -> Response:
+    """The newest first; of those of a kind that are over, the newest 200 are known, by every worker, after a restart.
+
+    What is done within a second is not among them.
+    """
     return await state.readers.run(
-        lambda: reply({"jobs": [job_told(job) for job in state.jobs.all(collection, states)]})
+        lambda: reply({"jobs": [job_told(job) for job in state.jobs.all(collection, states, kinds)]})
     )
 
 
@@ -37,8 +46,18 @@ async def get(job: Number, state: ServiceState) -> Response:
 
 @router.post("/{job}/cancel", dependencies=ADMIN, response_model=JobReply, summary="Cancel a job")
 async def cancel(job: Number, state: ServiceState) -> Response:
-    """What a re-coding has made until then is discarded, and the collection is as it was. One that is over is a 409."""
+    """What a re-coding has made until then is discarded, and the collection is as it was.
+
+    Nothing is left of a snapshot; what an import has indexed stays. One that is over, or cannot be ended, is a 409.
+    """
     return await state.writers.run(lambda: reply(job_told(state.jobs.cancel(job))))
+
+
+def queued(job: Job) -> Response:
+    """The reply that work was begun, which is told of where its `Location` says."""
+    made = reply(job_told(job), 202)
+    made.headers["Location"] = f"/v1/jobs/{job.number}"
+    return made
 
 
 def job_told(job: Job) -> dict[str, object]:
@@ -55,6 +74,7 @@ def job_told(job: Job) -> dict[str, object]:
         "errors": {"count": job.errors, "first": job.first_errors},
         "waits_for": job.waits_for,
         "detail": job.detail,
+        "result": job.result,
         "created": _moment(job.created),
         "started": _moment(job.started),
         "ended": _moment(job.ended),

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,13 +11,13 @@ from fastapi.responses import Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from prometheus_client.core import Metric
 
-from service.background import JobBoard
+from service.background import WatchedBoard
 from service.collections import Collections
 from service.http.access import READ
 from service.http.measuring import gauge
 from service.http.state import AnyState, State
 from service.store.errors import UnknownCollectionError
-from service.store.jobs import STATES
+from service.store.jobs import STATES, Job
 
 router = APIRouter(tags=["health"])
 EXAMPLE = 'hammingway_requests_total{method="GET",route="/readyz",status="200"} 1.0\n'
@@ -61,29 +61,40 @@ def _now(state: State) -> Iterator[Metric]:
         yield from _jobs(state.jobs)
 
 
-def _jobs(jobs: JobBoard) -> Iterator[Metric]:
+def _jobs(jobs: WatchedBoard) -> Iterator[Metric]:
     known = jobs.all()
     counts = Counter(job.state for job in known)
     yield gauge(
         "hammingway_jobs",
-        "Jobs that are known of; of those that ended the newest 200",
+        "Jobs that are known of; of those of a kind that ended the newest 200",
         ("state",),
         [([state], counts[state]) for state in STATES],
     )
-    running = [job for job in known if job.state == "running"]
-    labelled = [([job.kind, job.collection], job) for job in running]
+    running = defaultdict(list)
+    for job in known:
+        if job.state == "running":
+            running[job.kind, job.collection].append(job)
+    # Several of a kind may run at once: two imports, an index that each process builds.
     yield gauge(
         "hammingway_job_items_per_second",
-        "Items a second of work, of a job that runs",
+        "Items a second of work, of the jobs that run",
         ("kind", "collection"),
-        [(labels, job.rate or 0.0) for labels, job in labelled],
+        [([*labels], sum(job.rate or 0.0 for job in those)) for labels, those in running.items()],
     )
     yield gauge(
         "hammingway_job_progress",
-        "Share of its items that a job that runs is done with",
+        "Share of their items that the jobs that run are done with, where these are counted",
         ("kind", "collection"),
-        [(labels, job.done / job.total if job.total else 0.0) for labels, job in labelled],
+        [([*labels], share) for labels, those in running.items() if (share := _progress(those)) is not None],
     )
+
+
+def _progress(those: list[Job]) -> float | None:
+    counted = [(job.done, job.total) for job in those if job.total is not None]
+    if not counted:
+        return None
+    total = sum(total for _, total in counted)
+    return sum(done for done, _ in counted) / total if total else 0.0
 
 
 def _collections(collections: Collections, pid: str) -> Iterator[Metric]:

@@ -7,7 +7,7 @@ from fastapi.responses import Response
 
 from service.http.access import ADMIN, READ
 from service.http.body import parse, read, takes
-from service.http.jobs import job_told
+from service.http.jobs import queued
 from service.http.reply import reply
 from service.http.schemas.jobs import JobReply
 from service.http.schemas.recode import RecodeRequest, RecodingReply, SwitchRequest
@@ -86,9 +86,7 @@ async def _ended(state: State, end: Callable[[], Job]) -> Response:
 
 def _queued(state: State, job: Job) -> Response:
     state.jobs.wake()
-    made = reply(job_told(job), 202)
-    made.headers["Location"] = f"/v1/jobs/{job.number}"
-    return made
+    return queued(job)
 
 
 def _told(recoding: Recoding) -> dict[str, object]:

@@ -1,26 +1,43 @@
 """Snapshots: a collection as it is at one moment, as a file to keep."""
 
-from dataclasses import asdict
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Header, Request
 from fastapi.responses import Response
 
 from service.http.access import ADMIN
+from service.http.jobs import queued
+from service.http.preferences import APPLIED, RESPOND_ASYNC, prefers
 from service.http.reply import reply
+from service.http.schemas.jobs import JobReply
 from service.http.schemas.snapshots import SnapshotReply
 from service.http.state import ServiceState
 from service.http.time_limit import lift
+from service.snapshots import told
 
 router = APIRouter(prefix="/v1/collections/{collection}", tags=["collections"])
+ACCEPTED: dict[int | str, dict[str, Any]] = {
+    202: {"model": JobReply, "description": "The job that takes it, where `Prefer: respond-async` asks for one"}
+}
+Prefer = Annotated[list[str], Header(description="`respond-async` (RFC 7240): to be answered at once, with a job")]
 
 
-@router.post("/snapshots", dependencies=ADMIN, response_model=SnapshotReply, status_code=201, summary="Take a snapshot")
-async def post(collection: str, request: Request, state: ServiceState) -> Response:
-    """Answered when it is on disk and verified, however long that takes; searches and writes go on meanwhile."""
+@router.post(
+    "/snapshots",
+    dependencies=ADMIN,
+    response_model=SnapshotReply,
+    status_code=201,
+    responses=ACCEPTED,
+    summary="Take a snapshot",
+)
+async def post(collection: str, request: Request, state: ServiceState, prefer: Prefer = []) -> Response:  # noqa: B006  # FastAPI copies it
+    """Answered when it is on disk and verified, however long that takes; searches and writes go on meanwhile.
+
+    With `Prefer: respond-async` answered at once, with the job whose `result` that reply is; one is taken at a time.
+    """
+    if prefers(prefer, RESPOND_ASYNC):
+        made = queued(await state.writers.run(lambda: state.snapshots.begin(collection)))
+        made.headers[APPLIED] = RESPOND_ASYNC
+        return made
     lift(request)
-
-    def work() -> Response:
-        taken = asdict(state.collections.take_snapshot(collection, state.settings.snapshots))
-        return reply({"snapshot": taken.pop("name"), **taken}, 201)
-
-    return await state.writers.run(work)
+    return await state.writers.run(lambda: reply(told(state.snapshots.take(collection)), 201))

@@ -7,7 +7,7 @@ from fastapi import Depends, Request
 
 from models.errors import HammingwayError
 from service.analyses import Analyses
-from service.background import JobBoard, Recoder
+from service.background import Recoder, WatchedBoard
 from service.collections import Collections
 from service.duplicates import Duplicates
 from service.errors import NotReadyError
@@ -18,6 +18,7 @@ from service.keys import Keys
 from service.pool import Pool
 from service.runs import Runs
 from service.settings import Settings
+from service.snapshots import Snapshots
 
 
 @dataclass
@@ -52,7 +53,8 @@ class State:
     analyses: Analyses
     analysts: Pool
     recodings: Recoder
-    jobs: JobBoard
+    jobs: WatchedBoard
+    snapshots: Snapshots
     readiness: Readiness = field(default_factory=Readiness)
 
 

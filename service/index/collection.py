@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,19 @@ from service.index.snapshot import Snapshot
 from service.store.schema import IndexSettings
 
 REBUILD_FROM = 4096
+# How many items are in an index that is built.
+Reached = Callable[[int], None]
+# `with building(lists, items) as reached:` round the first build of an index.
+Building = Callable[[int, int], AbstractContextManager[Reached]]
+
+
+def untold(lists: int, items: int) -> AbstractContextManager[Reached]:
+    """Where nobody wants to know."""
+    return nullcontext(_nothing)
+
+
+def _nothing(items: int) -> None:
+    """Nobody is told."""
 
 
 @dataclass(frozen=True)
@@ -79,10 +93,11 @@ class CollectionIndex:
         with self._lock:
             return self._flat.wants_compaction or self._flat.wants_order or self._wants_ivf()
 
-    def keep_up(self, by_id: Callable[[], NDArray[np.int64]]) -> None:
+    def keep_up(self, by_id: Callable[[], NDArray[np.int64]], building: Building = untold) -> None:
         """Compact, order and build what is wanted; for one thread in the background, while all else goes on.
 
-        `by_id` reads the sequence numbers of the collection's items in the order of their ids.
+        `by_id` reads the sequence numbers of the collection's items in the order of their ids. `building` is told of
+        the first build of an IVF index, not of those that follow as items come and go.
         """
         with self._lock:
             before = self._flat.snapshot() if self._flat.wants_compaction else None
@@ -94,15 +109,16 @@ class CollectionIndex:
             ordered = by_id()
             with self._lock:
                 self._flat.order(ordered)
-        self._build_ivf()
+        self._build_ivf(building)
 
-    def _build_ivf(self) -> None:
+    def _build_ivf(self, building: Building) -> None:
         with self._lock:
             self._building = self._wants_ivf()
             settings, built, now = self._settings, self._ivf, self._flat.snapshot()
         if self._building:
             try:
-                made = _build(now, settings, built)
+                with (building if built is None else untold)(*_size(now, settings)) as reached:
+                    made = _build(now, settings, built, reached)
                 with self._lock:
                     if settings == self._settings:
                         self._ivf = made
@@ -120,6 +136,11 @@ class CollectionIndex:
         return later + gone > max(REBUILD_FROM, self._ivf.size // 20)
 
 
-def _build(now: Snapshot, settings: IndexSettings, before: ivf.Ivf | None) -> ivf.Ivf:
+def _size(now: Snapshot, settings: IndexSettings) -> tuple[int, int]:
+    """How many lists an IVF index of it has, and items."""
+    return settings.lists or ivf.lists_for(now.live), now.live
+
+
+def _build(now: Snapshot, settings: IndexSettings, before: ivf.Ivf | None, reached: Reached) -> ivf.Ivf:
     live = compact(now)
-    return ivf.build(live.codes, live.sequences, settings.lists, settings.probes, before)
+    return ivf.build(live.codes, live.sequences, settings.lists, settings.probes, before, reached)

@@ -85,7 +85,7 @@ class Follower:
         for number, index in indexes.items():
             index.configure(rows[number].settings.index)
             if index.wants_upkeep():
-                self._upkeep.request(number, index)
+                self._upkeep.request(rows[number], index)
 
     def _new(self, row: CollectionRow) -> CollectionIndex:
         return CollectionIndex(row.settings.bits, row.settings.index, self._cores)

@@ -4,6 +4,7 @@ Built once and never changed, so that any number of threads may search it; what 
 beside it, until it is built anew. (Sivic and Zisserman 2003; Johnson, Douze and Jegou 2017 for FAISS.)
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import faiss
@@ -21,6 +22,8 @@ RECALL_AT = 10
 SAMPLE = 500
 TARGET_RECALL = 0.96
 SEED = 0
+# About a tenth of a second's work.
+BLOCK_ITEMS = 2**16
 
 
 @dataclass(frozen=True)
@@ -57,18 +60,34 @@ def fewest(lists: int | None) -> int:
     return FEWEST_ITEMS if lists is None else max(1, lists * POINTS_PER_LIST)
 
 
-def build(codes: Codes, sequences: NDArray[np.int64], lists: int | None, probes: int | None, before: Ivf | None) -> Ivf:
+def lists_for(items: int) -> int:
+    """How many lists the service chooses: about the square root of the number of items, a power of two."""
+    return int(2 ** round(np.log2(items) / 2))
+
+
+def build(
+    codes: Codes,
+    sequences: NDArray[np.int64],
+    lists: int | None,
+    probes: int | None,
+    before: Ivf | None,
+    reached: Callable[[int], None],
+) -> Ivf:
     """Build an index over codes (n, bits / 8) and sequence numbers (n,), ascending, and measure its recall.
 
-    `lists` None: about the square root of n, a power of two. `probes` None: the fewest with a recall@10 of 0.96 on the
-    sample. The centroids of the index `before` are kept until there are twice as many items as they were trained on.
+    `lists` None: as `lists_for` has it. `probes` None: the fewest with a recall@10 of 0.96 on the sample. The centroids
+    of the index `before` are kept until there are twice as many items as they were trained on. `reached` is told how
+    many items are in it, again and again.
     """
-    number = lists or 2 ** round(np.log2(len(codes)) / 2)
+    number = lists or lists_for(len(codes))
     if before is not None and len(codes) < 2 * before.trained_on and (lists is None or lists == before.lists):
         index, number, trained_on = _empty_copy(before.index), before.lists, before.trained_on
     else:
         index, trained_on = _trained(codes, number), len(codes)
-    index.add_with_ids(codes, sequences)
+    for start in range(0, len(codes), BLOCK_ITEMS):
+        block = slice(start, start + BLOCK_ITEMS)
+        index.add_with_ids(codes[block], sequences[block])
+        reached(min(start + BLOCK_ITEMS, len(codes)))
     ivf = Ivf(index, number, min(probes or 1, number), int(sequences[-1]), len(codes), trained_on)
     return _measured(ivf, codes, sequences, probes)
 

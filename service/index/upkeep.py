@@ -3,28 +3,36 @@
 import logging
 import queue
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 
-from service.index.collection import CollectionIndex
+from service.index.collection import Building, CollectionIndex, Reached, untold
 from service.index.memory import give_back
+from service.store.jobs import Kind
 from service.store.reader import Reader
+from service.store.rows import HIDDEN
+from service.store.schema import CollectionRow
+from service.watching import Watched
 
 PATIENCE_SECONDS = 2.0
+Watch = Callable[[Kind, str, str, int], Watched]
 log = logging.getLogger(__name__)
 
 
 class Upkeep:
     """One thread per process, so that upkeep takes one core at most; starts with the first request."""
 
-    def __init__(self, reader: Reader) -> None:
-        """`reader` is for this thread alone: it reads at length."""
+    def __init__(self, reader: Reader, watch: Watch | None = None) -> None:
+        """`reader` is for this thread alone: it reads at length. `watch` tells of the first build of an IVF index."""
         self._reader = reader
-        self._wanted: queue.SimpleQueue[tuple[int, CollectionIndex] | None] = queue.SimpleQueue()
+        self._watch = watch
+        self._wanted: queue.SimpleQueue[tuple[CollectionRow, CollectionIndex] | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._queued: set[CollectionIndex] = set()
         self._thread: threading.Thread | None = None
 
-    def request(self, collection: int, index: CollectionIndex) -> None:
+    def request(self, collection: CollectionRow, index: CollectionIndex) -> None:
         """Have a collection's index kept up soon; one that waits already is not queued again."""
         with self._lock:
             if index in self._queued:
@@ -48,7 +56,7 @@ class Upkeep:
             with self._lock:
                 self._queued.discard(index)
             try:
-                index.keep_up(partial(self._reader.by_id, collection))
+                index.keep_up(partial(self._reader.by_id, collection.number), self._building(collection))
             except Exception:
                 log.exception("an index could not be kept up; it goes on as it is")
                 continue
@@ -56,3 +64,15 @@ class Upkeep:
             if index.wants_upkeep():
                 # Much has changed while an IVF index was built, and no later write may ask again.
                 self.request(collection, index)
+
+    def _building(self, collection: CollectionRow) -> Building:
+        watch = self._watch
+        if watch is None or collection.name == HIDDEN:
+            return untold
+
+        @contextmanager
+        def building(lists: int, items: int) -> Iterator[Reached]:
+            with watch("build", collection.name, f"an IVF index of {lists} lists", items) as watched:
+                yield watched.reach
+
+        return building

@@ -19,7 +19,7 @@ from service.stages import Stages, untimed
 from service.store.errors import UnknownCollectionError
 from service.store.pages import MOST_LOOKED_AT, Asked, Page
 from service.store.schema import CollectionRow, CollectionSettings, IndexSettings, StoredItem
-from service.store.snapshots import Taken
+from service.store.snapshots import Copied, Taken
 
 IDS_AT_ONCE = 8192
 MOST_WRITTEN_BYTES = 48 * 2**20
@@ -174,9 +174,13 @@ class Milvus:
     def follow(self) -> None:
         """Nothing is in memory."""
 
-    def take_snapshot(self, name: str, folder: Path) -> Taken:
+    def take_snapshot(self, name: str, folder: Path, copied: Copied) -> Taken:
         """Not offered: Milvus has backups of its own."""
-        raise NotOfferedError("expected a store in this machine, as a snapshot is a file of it: Milvus is backed up")
+        raise _no_snapshots()
+
+    def require_snapshots(self) -> None:
+        """They are not offered."""
+        raise _no_snapshots()
 
     def _table(self, row: CollectionRow) -> Table:
         return Table(self.connection, row)
@@ -184,3 +188,7 @@ class Milvus:
 
 def _fields(whole: bool) -> list[str]:
     return ["id", "code", "payload", *(["features"] if whole else [])]
+
+
+def _no_snapshots() -> NotOfferedError:
+    return NotOfferedError("expected a store in this machine, as a snapshot is a file of it: Milvus is backed up")

@@ -1,7 +1,7 @@
 """The parts that serve the collections of a Milvus, wired in one place."""
 
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 
 from service.analyses import Analyses
@@ -13,6 +13,7 @@ from service.milvus.backend import Milvus
 from service.milvus.connection import Connection
 from service.milvus.moments import MilvusMoments
 from service.milvus.refused import NoJobs, NoRecodings
+from service.remembered import Remembering
 from service.stages import Stages, untimed
 from service.upserts import Upserts
 
@@ -25,7 +26,7 @@ class Opened:
     duplicates: Duplicates
     analyses: Analyses
     recodings: NoRecodings
-    jobs: NoJobs
+    jobs: Remembering
 
     def load(self) -> None:
         """Nothing is held here; also where Milvus does not answer yet, as it may soon."""
@@ -34,7 +35,8 @@ class Opened:
 @contextmanager
 def opened(address: Address, hashers: Hashers, stages: Stages = untimed) -> Iterator[Opened]:
     """Serve the collections of a Milvus, which need not be there yet, until the block ends."""
-    with closing(Connection(address)) as connection:
+    with ExitStack() as stack:
+        connection = stack.enter_context(closing(Connection(address)))
         backend = Milvus(connection, stages)
         moments = MilvusMoments(backend)
         yield Opened(
@@ -42,5 +44,5 @@ def opened(address: Address, hashers: Hashers, stages: Stages = untimed) -> Iter
             Duplicates(backend, moments),
             Analyses(moments, hashers),
             NoRecodings(backend),
-            NoJobs(),
+            stack.enter_context(closing(Remembering(NoJobs()))),
         )

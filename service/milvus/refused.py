@@ -6,7 +6,7 @@ from service.errors import NotOfferedError, UnknownJobError, UnknownRecodingErro
 from service.milvus.backend import Milvus
 from service.recoding import State as Recoding
 from service.store.errors import unknown_collection
-from service.store.jobs import Job, State
+from service.store.jobs import Job, Kind, State
 
 
 class NoRecodings:
@@ -46,7 +46,7 @@ class NoRecodings:
 
 
 class NoJobs:
-    """There are none."""
+    """None are shared by all processes."""
 
     def start(self) -> None:
         """Nothing is to be done."""
@@ -54,7 +54,7 @@ class NoJobs:
     def wake(self) -> None:
         """Nothing is to be done."""
 
-    def all(self, collection: str | None = None, states: Sequence[State] = ()) -> list[Job]:
+    def all(self, collection: str | None = None, states: Sequence[State] = (), kinds: Sequence[Kind] = ()) -> list[Job]:
         """None."""
         return []
 

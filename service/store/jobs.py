@@ -1,6 +1,10 @@
-"""The rows of jobs: long work with its progress, kept until newer ones take the place of those that ended."""
+"""The rows of jobs: long work with its progress, kept until newer ones take the place of those that ended.
 
-from collections.abc import Iterator
+Some are done by whichever process comes by, and gone on with after a restart. The others have an owner, which alone
+can do them: they end with it.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from sqlite3 import Connection
 from time import time
@@ -8,31 +12,43 @@ from typing import Any, Literal, get_args
 
 import orjson
 
+from service.errors import ConflictError
 from service.store.checksums import job_checksum, require
 
-Kind = Literal["recode", "discard"]
-State = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+Kind = Literal["recode", "discard", "build", "snapshot", "import", "duplicates", "delete"]
+State = Literal["queued", "running", "succeeded", "failed", "cancelled", "interrupted"]
 UNFINISHED: tuple[State, ...] = ("queued", "running")
 STATES: tuple[State, ...] = get_args(State)
+KINDS: tuple[Kind, ...] = get_args(Kind)
 ENDED = tuple(state for state in STATES if state not in UNFINISHED)
 EVERY = "SELECT number, state, content, checksum FROM jobs"
+# Of each kind: an import an hour must not make a re-coding be forgotten.
 ENDED_KEPT = 200
 FIRST_ERRORS = 10
+# What is left of a job that was cut off; of an import that is counted.
+LEFT: dict[Kind, str] = {
+    "build": "every process that needs the index builds it anew",
+    "snapshot": "nothing is left of it",
+    "duplicates": "its reply was cut off, ask anew",
+    "delete": "all of these items were deleted, or none",
+}
 
 
 @dataclass(frozen=True)
 class ItemError:
-    """An item that could not be worked on, and why."""
+    """An item that could not be worked on, by its id, or by its line where that is all there is, and why."""
 
-    id: str
+    id: str | None
     detail: str
+    line: int | None = None
 
 
 @dataclass(frozen=True)
 class Job:
-    """Work on the collection numbered `subject`; `collection` is the name that it was asked for by.
+    """Work on the collection numbered `subject`, if it is to be known; `collection` is the name it was asked for by.
 
-    `done` of `total` items took `seconds` of work, over all restarts. Times are seconds since 1970, UTC.
+    `done` of `total` items, None where nobody knows how many, took `seconds` of work, over all restarts. Times are
+    seconds since 1970, UTC. `owner` is the process that alone can do it, None where any can; `result` is what it made.
     """
 
     number: int
@@ -40,7 +56,7 @@ class Job:
     collection: str
     subject: int
     about: str
-    total: int
+    total: int | None
     created: float
     state: State = "queued"
     done: int = 0
@@ -51,6 +67,8 @@ class Job:
     ended: float | None = None
     waits_for: str | None = None
     detail: str | None = None
+    owner: str | None = None
+    result: dict[str, Any] | None = None
 
     @property
     def unfinished(self) -> bool:
@@ -58,24 +76,65 @@ class Job:
         return self.state in UNFINISHED
 
     @property
+    def runs_alone(self) -> bool:
+        """Whether others wait for it: those that any process can do are done one after the other."""
+        return self.owner is None and self.state == "running" and self.waits_for is None
+
+    @property
     def rate(self) -> float | None:
         """Items a second of work, None before the first."""
         return self.done / self.seconds if self.done and self.seconds else None
 
 
-def insert(connection: Connection, kind: Kind, collection: str, subject: int, about: str, total: int) -> Job:
-    """Queue a job; of those that ended, the newest ENDED_KEPT are kept."""
+def new(kind: Kind, collection: str, subject: int, about: str, total: int | None) -> Job:
+    """A job that nobody has begun; it gets its number when it is written."""
+    return Job(0, kind, collection, subject, about, total, time())
+
+
+def left(job: Job, at_least: bool = False) -> str:
+    """What a job that was cut off leaves; `at_least` where it had not told of all that it did."""
+    indexed = f"{job.done - job.errors} items{' at least' if at_least else ''} were indexed"
+    return LEFT.get(job.kind, indexed)
+
+
+def interrupted(job: Job, detail: str) -> Job:
+    """A job that was cut off."""
+    return replace(job, state="interrupted", detail=detail, waits_for=None, ended=time())
+
+
+def cancelled(job: Job) -> Job:
+    """A job that is cancelled; raises ConflictError where it is over. Its process learns of it, and completes it."""
+    if not job.unfinished:
+        raise ConflictError(f"expected a job that is not over, job {job.number} is")
+    return replace(job, state="cancelled", detail=left(job, at_least=True), waits_for=None, ended=time())
+
+
+def chosen(found: Iterable[Job], collection: str | None, states: Sequence[State], kinds: Sequence[Kind]) -> list[Job]:
+    """Those of a collection, in one of the states, of one of the kinds; None and nothing are all."""
+    return [
+        job
+        for job in found
+        if collection in (None, job.collection)
+        and (not states or job.state in states)
+        and (not kinds or job.kind in kinds)
+    ]
+
+
+def insert(connection: Connection, job: Job) -> Job:
+    """Write a new job, which is returned with its number; of those of a kind that ended, the newest are kept."""
     row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'jobs'").fetchone()
-    job = Job(row[0] + 1 if row else 1, kind, collection, subject, about, total, time())
+    job = replace(job, number=row[0] + 1 if row else 1)
     content = _content(job)
     connection.execute(
         "INSERT INTO jobs (number, state, content, checksum) VALUES (?, ?, ?, ?)",
         (job.number, job.state, content, job_checksum(job.number, job.state, content)),
     )
+    # One that is damaged has no kind, and stays: it is told when it is read.
     connection.execute(
-        "DELETE FROM jobs WHERE number IN (SELECT number FROM jobs WHERE state NOT IN (?, ?) ORDER BY number DESC"
-        " LIMIT -1 OFFSET ?)",
-        (*UNFINISHED, ENDED_KEPT),
+        "DELETE FROM jobs WHERE number IN (SELECT number FROM jobs WHERE state NOT IN (?, ?)"
+        " AND CASE WHEN json_valid(CAST(content AS TEXT)) THEN CAST(content AS TEXT) ->> 'kind' END = ?"
+        " ORDER BY number DESC LIMIT -1 OFFSET ?)",
+        (*UNFINISHED, job.kind, ENDED_KEPT),
     )
     return job
 
@@ -112,7 +171,7 @@ def every(connection: Connection) -> list[Job]:
 def unfinished(connection: Connection) -> list[Job]:
     """Those that are queued or running, the oldest first."""
     # Whatever is not over: a damaged state must not pass for that.
-    rows = connection.execute(f"{EVERY} WHERE state IS NULL OR state NOT IN (?, ?, ?) ORDER BY number", ENDED)
+    rows = connection.execute(f"{EVERY} WHERE state IS NULL OR state NOT IN (?, ?, ?, ?) ORDER BY number", ENDED)
     return list(_jobs(rows))
 
 

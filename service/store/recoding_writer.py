@@ -1,6 +1,6 @@
 """The transactions of a re-coding: begun, filled batch by batch, switched, taken back, finished, swept away."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from sqlite3 import Connection
 from time import monotonic
@@ -33,7 +33,8 @@ class RecodingWriter:
             settings = replace(row.settings, bits=bits, hasher=hasher)
             new = statements.create_collection(connection, HIDDEN, settings)
             about = f"from {row.settings.hasher} to {hasher}"
-            job = jobs.insert(connection, "recode", row.name, new.number, about, _count(connection, collection))
+            asked = jobs.new("recode", row.name, new.number, about, _count(connection, collection))
+            job = jobs.insert(connection, asked)
             last = statements.last(connection, "items")
             recodings.put(connection, Recoding(collection, new.number, job.number, "coding", automatic, last, 0))
             return job
@@ -79,7 +80,7 @@ class RecodingWriter:
             if job is None or not job.unfinished or recodings.of(connection, recoding.new) != recoding:
                 return job
             # What was written anew or deleted meanwhile was no work of the job's.
-            job = replace(job, done=job.total)
+            job = replace(job, done=job.done if job.total is None else job.total)
             ready = replace(recoding, stage="ready")
             recodings.put(connection, ready)
             statements.note_change(connection, recoding.new)
@@ -156,15 +157,6 @@ class RecodingWriter:
                 return jobs.end(connection, done, "succeeded")
             return jobs.update(connection, done)
 
-    def note(self, number: int, change: Callable[[Job], Job]) -> Job | None:
-        """Change what is known of a job, unless it is over; returns it as it is then."""
-        with self._writer.writing() as connection:
-            job = jobs.find(connection, number)
-            if job is None or not job.unfinished:
-                return job
-            statements.note_change(connection, job.subject)
-            return jobs.update(connection, change(job))
-
 
 def _required(connection: Connection, collection: int) -> Recoding:
     row = statements.require_collection(connection, collection)
@@ -222,4 +214,4 @@ def _end(connection: Connection, recoding: Recoding, kept: int, gone: int) -> Jo
     connection.execute("DELETE FROM collections WHERE number = ?", (gone,))
     statements.note_change(connection, gone)
     about = f"codes by {other.settings.hasher}"
-    return jobs.insert(connection, "discard", row.name, gone, about, _count(connection, gone))
+    return jobs.insert(connection, jobs.new("discard", row.name, gone, about, _count(connection, gone)))

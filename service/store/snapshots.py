@@ -6,7 +6,7 @@ import hashlib
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -34,6 +34,12 @@ SUFFIX = ".sqlite"
 # Of a file that is still written, and of SQLite's own beside it.
 UNFINISHED = ".new"
 BATCH_ROWS = 1000
+# How many of how many items are copied.
+Copied = Callable[[int, int], None]
+
+
+def _nothing(items: int, total: int) -> None:
+    """Nobody is told."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +52,10 @@ class Taken:
     sha256: str
 
 
-def take(database: Path, collection: str, folder: Path) -> Taken:
+def take(database: Path, collection: str, folder: Path, copied: Copied = _nothing) -> Taken:
     """Write a collection as it is at this moment into a new file of the folder; writes go on meanwhile.
+
+    `copied` is told, again and again, how many of how many items are in it; what it raises ends it.
 
     Raises UnknownCollectionError, also for what cannot be a name, as it becomes part of a path; StorageFullError or
     StorageError where the folder takes no file. Nothing is left behind by one that fails.
@@ -57,7 +65,14 @@ def take(database: Path, collection: str, folder: Path) -> Taken:
         folder.mkdir(parents=True, exist_ok=True)
         sweep(folder)
         with _locked(folder, fcntl.LOCK_SH):
-            return _take(database, collection, folder)
+            return _take(database, collection, folder, copied)
+
+
+def remove(folder: Path, taken: Taken) -> None:
+    """Delete a snapshot that is wanted no more."""
+    # The snapshot first: its checksum alone is none.
+    for name in (taken.name, f"{taken.name}.sha256"):
+        (folder / name).unlink(missing_ok=True)
 
 
 def sweep(folder: Path) -> None:
@@ -81,13 +96,15 @@ def _locked(folder: Path, how: int) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _take(database: Path, collection: str, folder: Path) -> Taken:
+def _take(database: Path, collection: str, folder: Path, copied: Copied) -> Taken:
     name = f"{collection}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}{SUFFIX}"
     made, beside = folder / f"{name}{UNFINISHED}", folder / f"{name}.sha256"
     try:
         with translated(database), closing(connect(database)) as source, transaction(source, "DEFERRED"):
-            items = _copy(source, _by_name(source, collection), made, collection)
+            items = _copy(source, _by_name(source, collection), made, collection, copied)
+        copied(items, items)
         check(made)
+        copied(items, items)
         digest = _sha256(made)
         # The checksum first: a snapshot is whole when its own name is there.
         _write_whole(beside, f"{digest}  {name}\n")
@@ -121,7 +138,7 @@ def restore(snapshot: Path, database: Path, name: str | None = None) -> tuple[st
         if not NAME.fullmatch(name):
             raise InvalidInputError(f"expected a name of small letters, digits, - and _, at most 64, got {name[:80]!r}")
         with closing(Writer(database)) as writer:
-            counted = _Counted(_items(source, row))
+            counted = _Counted(_items(source, row), lambda items: None)
             if not writer.load_collection(name, row.settings, counted):
                 raise InvalidInputError(f"expected a name that no collection of {database.parent} has, got {name!r}")
     return name, counted.items
@@ -156,9 +173,10 @@ def _require_name(collection: str) -> None:
         raise unknown_collection(collection)
 
 
-def _copy(source: Connection, row: CollectionRow, made: Path, name: str) -> int:
+def _copy(source: Connection, row: CollectionRow, made: Path, name: str, copied: Copied) -> int:
+    (total,) = source.execute("SELECT count(*) FROM items WHERE collection = ?", (row.number,)).fetchone()
     with closing(Writer(made)) as writer:
-        counted = _Counted(_items(source, row))
+        counted = _Counted(_items(source, row), lambda items: copied(items, total))
         writer.load_collection(name, row.settings, counted)
     return counted.items
 
@@ -166,14 +184,16 @@ def _copy(source: Connection, row: CollectionRow, made: Path, name: str) -> int:
 class _Counted:
     """Batches as they are passed on, counted."""
 
-    def __init__(self, batches: Iterator[list[StoredItem]]) -> None:
+    def __init__(self, batches: Iterator[list[StoredItem]], counted: Callable[[int], None]) -> None:
         self._batches = batches
+        self._counted = counted
         self.items = 0
 
     def __iter__(self) -> Iterator[list[StoredItem]]:
         for batch in self._batches:
-            self.items += len(batch)
             yield batch
+            self.items += len(batch)
+            self._counted(self.items)
 
 
 def _items(source: Connection, row: CollectionRow) -> Iterator[list[StoredItem]]:

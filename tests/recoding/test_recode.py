@@ -195,7 +195,7 @@ def test_items_that_the_new_hasher_refuses(client: httpx.Client, versions: Path)
     job = over(client, recode(client, path, "vectors@4")["id"])
     assert (job["state"], job["errors"]["count"]) == ("failed", 2)
     assert job["detail"].startswith("not switched: 2 items are refused by the new hasher")
-    told = {"id": "z1", "detail": "expected a vector with a direction, got all zeros"}
+    told = {"id": "z1", "line": None, "detail": "expected a vector with a direction, got all zeros"}
     assert job["errors"]["first"] == [told, {**told, "id": "z2"}]
     both = documents | zeros
     assert_searched(client, path, "vectors@1", codes(versions, "vectors@1", both), QUERY)

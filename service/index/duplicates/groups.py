@@ -10,7 +10,7 @@ from models.codes import Codes
 from models.errors import InvalidInputError
 from service.index.duplicates.buckets import Numbers, Pairs, as_words, joined
 from service.index.duplicates.forest import NUMBER_BITS, components
-from service.index.duplicates.steps import forest
+from service.index.duplicates.steps import Compared, forest, untold
 
 
 class Listed(NamedTuple):
@@ -73,11 +73,11 @@ class Groups:
             push(starts[other], other, item)
 
 
-def find(codes: Codes, distance: int, going: Callable[[], None]) -> Groups:
+def find(codes: Codes, distance: int, going: Callable[[], None], compared: Compared = untold) -> Groups:
     """Groups of codes (n, bits / 8) connected within `distance` (inclusive), each item numbered by its row.
 
-    `going` is called again and again, within a tenth of a second or so each; what it raises ends the work. Raises
-    InvalidInputError where it would take too long.
+    `going` is called again and again, within a tenth of a second or so each; what it raises ends the work. `compared`
+    is told which share of it is done. Raises InvalidInputError where it would take too long.
     """
     if len(codes) > 2**NUMBER_BITS:
         detail = f"expected a collection of at most {2**NUMBER_BITS} items, got {len(codes)}"
@@ -85,9 +85,10 @@ def find(codes: Codes, distance: int, going: Callable[[], None]) -> Groups:
     firsts, edges = _identical(codes)
     if distance and len(firsts) > 1:
         going()
-        near = forest(codes[firsts], distance, going)
+        near = forest(codes[firsts], distance, going, compared)
         edges = joined([edges, Pairs(firsts[near.first], firsts[near.second], near.distances)])
     going()
+    compared(1.0)
     return Groups(len(codes), edges)
 
 

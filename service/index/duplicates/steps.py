@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from models.codes import Codes
 from models.errors import InvalidInputError
-from service.index.duplicates.buckets import NO_PAIRS, Numbers, Pairs, as_words
+from service.index.duplicates.buckets import NO_PAIRS, PAIRS_AT_ONCE, Numbers, Pairs, as_words
 from service.index.duplicates.chunks import Scheme, choose, near_pairs
 from service.index.duplicates.forest import Forest, components
 
@@ -29,6 +29,14 @@ SEED = 0
 SAMPLE_PAIRS = 2**18
 # Of a normal distribution, for 95 %.
 DEVIATIONS = 1.96
+
+
+# Which share of the comparisons is done.
+Compared = Callable[[float], None]
+
+
+def untold(share: float) -> None:
+    """Where nobody wants to know."""
 
 
 @dataclass(frozen=True)
@@ -99,22 +107,26 @@ class Steps:
         return Step(distance, scheme, scheme.cost + FOUND * self.estimate.near(distance))
 
 
-def forest(codes: Codes, distance: int, going: Callable[[], None]) -> Pairs:
+def forest(codes: Codes, distance: int, going: Callable[[], None], compared: Compared = untold) -> Pairs:
     """The minimum spanning forest of the pairs of different codes (n, bits / 8) within `distance` (inclusive).
 
-    `going` is called again and again; what it raises ends the work. Raises InvalidInputError where it would take too
-    long, by what a sample says, or where it does, against what the sample said.
+    `going` is called again and again; what it raises ends the work. `compared` is told which share of the comparisons
+    that are expected is done. Raises InvalidInputError where it would take too long, by what a sample says, or where it
+    does, against what the sample said.
     """
-    edges, labels, done, spent = NO_PAIRS, None, 0, 0.0
+    edges, labels, done, spent, share = NO_PAIRS, None, 0, 0.0, 0.0
     while done < distance and (labels is None or labels.any()):
         steps = Steps(codes, distance, done, labels)
         step = steps.next(spent)
         if spent + step.cost > MOST_COST:
             raise _too_much(steps, len(codes), distance, spent)
+        before, expected = spent, spent + steps.whole.cost
         spent += step.scheme.cost
         grown = Forest(len(codes), step.distance, edges)
-        for pairs in near_pairs(codes, step.distance, step.scheme, labels):
+        for number, pairs in enumerate(near_pairs(codes, step.distance, step.scheme, labels), 1):
             grown.add(pairs)
+            share = max(share, (before + min(number * PAIRS_AT_ONCE, step.cost)) / expected)
+            compared(min(share, 1.0))
             spent += FOUND * len(pairs.first)
             if spent > MOST_COST:
                 raise _too_much(steps, len(codes), distance, MOST_COST)

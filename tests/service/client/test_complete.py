@@ -23,12 +23,13 @@ CALLS = (
     calls.stats("X", False),
     calls.drift("X", None),
     calls.snapshot("X"),
+    calls.begin_snapshot("X"),
     calls.recode("X", "X", "manual"),
     calls.recoding("X"),
     calls.switch("X", False),
     calls.roll_back("X"),
     calls.finish("X"),
-    calls.jobs(None, None),
+    calls.jobs(None, None, None),
     calls.job("X"),  # type: ignore[arg-type]
     calls.cancel("X"),  # type: ignore[arg-type]
     calls.index("X", []),
