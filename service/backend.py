@@ -21,6 +21,7 @@ from service.store.snapshots import Copied, Taken
 # Items of the collection that is written with another, by its number.
 Together = tuple[int, Sequence[StoredItem]]
 Going = Callable[[], None]
+Deleted = Callable[[int], None]
 
 
 class Source(Protocol):
@@ -83,8 +84,8 @@ class Backend(Protocol):
     def delete(self, row: CollectionRow, ids: Sequence[str]) -> int:
         """Delete items by id; returns how many were there."""
 
-    def delete_matching(self, row: CollectionRow, condition: Condition) -> int:
-        """Delete the items that a filter lets through; returns how many there were."""
+    def delete_matching(self, row: CollectionRow, condition: Condition, deleted: Deleted) -> int:
+        """Delete the items that a filter lets through; returns how many, `deleted` is told how many by now."""
 
     def item(self, row: CollectionRow, item_id: str, carried: Collection[Part] = ()) -> StoredItem | None:
         """The item of that id, with the features or the document kept of it where it is to carry them, or None."""

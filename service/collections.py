@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from models.errors import InvalidInputError
 from service import carrying, kept_features, rescoring
-from service.backend import Backend, Source
+from service.backend import Backend, Deleted, Source
 from service.coding import Coded, encode
 from service.comparing import Comparison, compare
 from service.errors import ConflictError, Fault, FaultsError, UnknownItemError
@@ -23,6 +23,7 @@ from service.store import pages
 from service.store.errors import StoreBusyError, UnknownCollectionError, unknown_collection
 from service.store.schema import CollectionRow, CollectionSettings, Consistency, IndexSettings, KeepFeatures, StoredItem
 from service.store.snapshots import Copied, Taken
+from service.untold import untold
 from service.upserts import Upserts
 
 T = TypeVar("T")
@@ -191,13 +192,13 @@ class Collections:
         """Delete items by id; returns how many were there."""
         return self._steadily(name, lambda row: self._backend.delete(row, ids))
 
-    def delete_matching(self, name: str, condition: Condition) -> int:
-        """Delete the items that a filter lets through, all in one write; returns how many there were."""
+    def delete_matching(self, name: str, condition: Condition, deleted: Deleted = untold) -> int:
+        """Delete the items that a filter lets through; returns how many, `deleted` is told how many by now."""
         if not names_a_field(condition):
             raise InvalidInputError(
                 "expected a condition on a field, got none (to delete all items, delete the collection)", "filter"
             )
-        return self._steadily(name, lambda row: self._backend.delete_matching(row, condition))
+        return self._steadily(name, lambda row: self._backend.delete_matching(row, condition, deleted))
 
     def search(self, name: str, queries: Sequence[Query], wanted: Wanted) -> Answer:
         """The items that are wanted for each query, in the order (distance, id), or (score, id) where ranked anew.

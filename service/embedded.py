@@ -11,7 +11,7 @@ import numpy as np
 
 from models.codes import Codes
 from models.errors import InvalidInputError
-from service.backend import Going, Together
+from service.backend import Deleted, Going, Together
 from service.filters import Condition
 from service.ids import Ids
 from service.index.collection import IndexState
@@ -92,9 +92,9 @@ class Embedded:
         """Delete items by id; returns how many were there."""
         return self.writer.delete(row.number, ids)
 
-    def delete_matching(self, row: CollectionRow, condition: Condition) -> int:
+    def delete_matching(self, row: CollectionRow, condition: Condition, deleted: Deleted) -> int:
         """Delete the items that a filter lets through, all in one write; returns how many there were."""
-        return self.writer.delete_matching(row.number, condition)
+        return self.writer.delete_matching(row.number, condition, deleted)
 
     def item(self, row: CollectionRow, item_id: str, carried: Collection[Part] = ()) -> StoredItem | None:
         """The item of that id, with what is kept of it where it is to carry that, or None."""

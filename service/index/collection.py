@@ -14,6 +14,7 @@ from service.index.cores import ONE_CORE, Cores
 from service.index.flat import FlatIndex, compact
 from service.index.snapshot import Snapshot
 from service.store.schema import IndexSettings
+from service.untold import untold
 
 REBUILD_FROM = 4096
 # How many items are in an index that is built.
@@ -22,13 +23,9 @@ Reached = Callable[[int], None]
 Building = Callable[[int, int], AbstractContextManager[Reached]]
 
 
-def untold(lists: int, items: int) -> AbstractContextManager[Reached]:
+def unseen(lists: int, items: int) -> AbstractContextManager[Reached]:
     """Where nobody wants to know."""
-    return nullcontext(_nothing)
-
-
-def _nothing(items: int) -> None:
-    """Nobody is told."""
+    return nullcontext(untold)
 
 
 @dataclass(frozen=True)
@@ -93,7 +90,7 @@ class CollectionIndex:
         with self._lock:
             return self._flat.wants_compaction or self._flat.wants_order or self._wants_ivf()
 
-    def keep_up(self, by_id: Callable[[], NDArray[np.int64]], building: Building = untold) -> None:
+    def keep_up(self, by_id: Callable[[], NDArray[np.int64]], building: Building = unseen) -> None:
         """Compact, order and build what is wanted; for one thread in the background, while all else goes on.
 
         `by_id` reads the sequence numbers of the collection's items in the order of their ids. `building` is told of
@@ -117,7 +114,7 @@ class CollectionIndex:
             settings, built, now = self._settings, self._ivf, self._flat.snapshot()
         if self._building:
             try:
-                with (building if built is None else untold)(*_size(now, settings)) as reached:
+                with (building if built is None else unseen)(*_size(now, settings)) as reached:
                     made = _build(now, settings, built, reached)
                 with self._lock:
                     if settings == self._settings:

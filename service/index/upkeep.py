@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
-from service.index.collection import Building, CollectionIndex, Reached, untold
+from service.index.collection import Building, CollectionIndex, Reached, unseen
 from service.index.memory import give_back
 from service.store.jobs import Kind
 from service.store.reader import Reader
@@ -68,7 +68,7 @@ class Upkeep:
     def _building(self, collection: CollectionRow) -> Building:
         watch = self._watch
         if watch is None or collection.name == HIDDEN:
-            return untold
+            return unseen
 
         @contextmanager
         def building(lists: int, items: int) -> Iterator[Reached]:

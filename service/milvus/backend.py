@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from models.errors import InvalidInputError
-from service.backend import Together
+from service.backend import Deleted, Together
 from service.errors import NotOfferedError, TooLargeError, TooManyCollectionsError
 from service.filters import Condition
 from service.index.collection import IndexState
@@ -133,7 +133,7 @@ class Milvus:
             there += len(found)
         return there
 
-    def delete_matching(self, row: CollectionRow, condition: Condition) -> int:
+    def delete_matching(self, row: CollectionRow, condition: Condition, deleted: Deleted) -> int:
         """Delete the items that a filter lets through, in several writes; returns how many there were."""
         table, there = self._table(row), 0
         for block in table.by_id(expression(condition), ["id", "payload"]):
@@ -141,6 +141,7 @@ class Milvus:
             if found:
                 table.delete(among(found))
             there += len(found)
+            deleted(there)
         return there
 
     def item(self, row: CollectionRow, item_id: str, carried: Collection[Part] = ()) -> StoredItem | None:

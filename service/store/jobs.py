@@ -30,7 +30,7 @@ LEFT: dict[Kind, str] = {
     "build": "every process that needs the index builds it anew",
     "snapshot": "nothing is left of it",
     "duplicates": "its reply was cut off, ask anew",
-    "delete": "all of these items were deleted, or none",
+    "delete": "ask for it again, and what is left is deleted",
 }
 
 

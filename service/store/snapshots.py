@@ -29,6 +29,7 @@ from service.store.rows import COLLECTION_COLUMNS, collection_row
 from service.store.schema import FORMAT, CollectionRow, StoredItem
 from service.store.whole_items import whole_items
 from service.store.writer import Writer
+from service.untold import untold
 
 SUFFIX = ".sqlite"
 # Of a file that is still written, and of SQLite's own beside it.
@@ -36,10 +37,6 @@ UNFINISHED = ".new"
 BATCH_ROWS = 1000
 # How many of how many items are copied.
 Copied = Callable[[int, int], None]
-
-
-def _nothing(items: int, total: int) -> None:
-    """Nobody is told."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +49,7 @@ class Taken:
     sha256: str
 
 
-def take(database: Path, collection: str, folder: Path, copied: Copied = _nothing) -> Taken:
+def take(database: Path, collection: str, folder: Path, copied: Copied = untold) -> Taken:
     """Write a collection as it is at this moment into a new file of the folder; writes go on meanwhile.
 
     `copied` is told, again and again, how many of how many items are in it; what it raises ends it.
@@ -138,7 +135,7 @@ def restore(snapshot: Path, database: Path, name: str | None = None) -> tuple[st
         if not NAME.fullmatch(name):
             raise InvalidInputError(f"expected a name of small letters, digits, - and _, at most 64, got {name[:80]!r}")
         with closing(Writer(database)) as writer:
-            counted = _Counted(_items(source, row), lambda items: None)
+            counted = _Counted(_items(source, row), untold)
             if not writer.load_collection(name, row.settings, counted):
                 raise InvalidInputError(f"expected a name that no collection of {database.parent} has, got {name!r}")
     return name, counted.items

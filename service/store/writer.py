@@ -2,7 +2,7 @@
 
 import threading
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -17,10 +17,13 @@ from service.store.filtering import compile_filter
 from service.store.mark import Mark
 from service.store.rows import ITEM_COLUMNS, stored_item
 from service.store.schema import CollectionRow, CollectionSettings, IndexSettings, StoredItem
+from service.untold import untold
 
 BLOCK_ROWS = 8192
 # Items of the collection that is written with another, by its number.
 Together = tuple[int, Sequence[StoredItem]]
+# How many items.
+Deleted = Callable[[int], None]
 
 
 class Writer:
@@ -121,14 +124,14 @@ class Writer:
             first, *_ = [statements.remove(connection, row.number, listed) for row in rows]
             return first
 
-    def delete_matching(self, collection: int, condition: Condition) -> int:
+    def delete_matching(self, collection: int, condition: Condition, deleted: Deleted = untold) -> int:
         """Delete the items that a filter lets through, all of one moment; returns how many there were.
 
-        Each is verified before it goes. Raises UnknownCollectionError.
+        Each is verified before it goes; `deleted` is told how many have gone. Raises UnknownCollectionError.
         """
         with self.writing() as connection:
             rows = statements.written_together(connection, collection)
-            first, *_ = [_remove_matching(connection, row.number, condition) for row in rows]
+            first, *_ = [_remove_matching(connection, row.number, condition, deleted) for row in rows]
             return first
 
     @contextmanager
@@ -144,7 +147,7 @@ class Writer:
             self._mark.write(total)
 
 
-def _remove_matching(connection: Connection, collection: int, condition: Condition) -> int:
+def _remove_matching(connection: Connection, collection: int, condition: Condition, deleted: Deleted) -> int:
     expression, parameters = compile_filter(condition)
     # Read to the end first, 8 bytes an item: what is walked must not change under the walk.
     rows = connection.execute(
@@ -156,4 +159,5 @@ def _remove_matching(connection: Connection, collection: int, condition: Conditi
         block = found[start : start + BLOCK_ROWS].tolist()
         statements.remove_rows(connection, block)
         statements.note_removals(connection, collection, block)
+        deleted(start + len(block))
     return len(found)

@@ -10,7 +10,8 @@ from models.codes import Codes
 from models.errors import InvalidInputError
 from service.index.duplicates.buckets import Numbers, Pairs, as_words, joined
 from service.index.duplicates.forest import NUMBER_BITS, components
-from service.index.duplicates.steps import Compared, forest, untold
+from service.index.duplicates.steps import Compared, forest
+from service.untold import untold
 
 
 class Listed(NamedTuple):

@@ -18,6 +18,7 @@ from models.errors import InvalidInputError
 from service.index.duplicates.buckets import NO_PAIRS, PAIRS_AT_ONCE, Numbers, Pairs, as_words
 from service.index.duplicates.chunks import Scheme, choose, near_pairs
 from service.index.duplicates.forest import Forest, components
+from service.untold import untold
 
 # All pairs of 1,000,000 codes are 5e11 comparisons: by FAISS's pace in a search, about ten minutes on one core.
 MOST_COST = 6e11
@@ -33,10 +34,6 @@ DEVIATIONS = 1.96
 
 # Which share of the comparisons is done.
 Compared = Callable[[float], None]
-
-
-def untold(share: float) -> None:
-    """Where nobody wants to know."""
 
 
 @dataclass(frozen=True)
