@@ -135,12 +135,12 @@ class Held:
         self.begun, self.release, self.ended = threading.Semaphore(0), threading.Event(), threading.Semaphore(0)
         find = groups.find
 
-        def held(codes: Any, distance: int, going: Any) -> Any:
+        def held(codes: Any, distance: int, going: Any, compared: Any) -> Any:
             self.begun.release()
             try:
                 while not self.release.wait(0.01):
                     going()
-                return find(codes, distance, going)
+                return find(codes, distance, going, compared)
             finally:
                 self.ended.release()
 
