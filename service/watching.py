@@ -55,7 +55,7 @@ class Watched:
         # Changed by who writes it down alone, who holds this: nothing must be noted after the end.
         self._writing = threading.Lock()
         self._ledger = ledger
-        self._number = 0
+        self._number, self._owner = 0, job.owner
         self._asked, self._noted_at = self._from, 0.0
         self._kept: Job | None = None
         self._cancelled = self._stopped = False
@@ -71,7 +71,7 @@ class Watched:
     @property
     def job(self) -> Job:
         """The job as it is now; its number is 0 as long as it is not written down."""
-        now = replace(self._job, number=self._number)
+        now = replace(self._job, number=self._number, owner=self._owner)
         return replace(now, seconds=monotonic() - self._from) if now.state == "running" else now
 
     @property
@@ -139,7 +139,8 @@ class Watched:
                 return True
             if not self._number:
                 if job.unfinished and (at_once or monotonic() - self._asked >= FROM_SECONDS):
-                    self._number = self._ledger.add(job).number
+                    added = self._ledger.add(job)
+                    self._number, self._owner = added.number, added.owner
                     self._noted_at = monotonic()
                 return not job.unfinished
             if not job.unfinished or monotonic() - self._noted_at >= NOTED_EACH_SECONDS:

@@ -14,6 +14,7 @@ LONGEST_SECONDS = 30
 NDJSON = {"Content-Type": "application/x-ndjson"}
 ASYNC = {"Prefer": "respond-async"}
 BATCH = 1000
+UNDER_WAY: "list[Import]" = []
 
 
 def create(client: httpx.Client, name: str = "c", items: int = 0) -> str:
@@ -67,6 +68,8 @@ class Import:
         self._bad = bad
         self._end = threading.Event()
         self._vanish = threading.Event()
+        # Ended by the fixture of a service where a test fails: it would wait for it.
+        UNDER_WAY.append(self)
         self._thread = threading.Thread(target=self._run, args=(url, f"{path}/index"))
         self._thread.start()
 

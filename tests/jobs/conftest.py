@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from service.settings import Settings
+from tests.jobs.calls import UNDER_WAY
 from tests.serving import Process, running
 
 Start = Callable[..., Process]
@@ -21,7 +22,15 @@ def folder(tmp_path: Path) -> Path:
 def served(tmp_path: Path, folder: Path) -> Iterator[httpx.Client]:
     """A service in a thread, so that a test can hold it up."""
     with running(Settings(hashers=tmp_path, data=folder)) as client:
-        yield client
+        try:
+            yield client
+        finally:
+            end_imports()
+
+
+def end_imports() -> None:
+    while UNDER_WAY:
+        UNDER_WAY.pop().vanish()
 
 
 @pytest.fixture
@@ -36,3 +45,4 @@ def start(tmp_path: Path, folder: Path) -> Iterator[Start]:
     yield run
     for process in started:
         process.kill()
+    end_imports()
