@@ -85,6 +85,13 @@ class Import:
         self._vanish.set()
         self._thread.join(LONGEST_SECONDS)
 
+    def send_more(self, batches: int = 2) -> None:
+        """Return once it has sent so many more batches, as far as the service takes any."""
+        sent, deadline = self.sent, time.monotonic() + LONGEST_SECONDS
+        while self.sent < sent + batches * BATCH and self._thread.is_alive():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
     def wait(self) -> None:
         """Until the service has ended it."""
         self._thread.join(LONGEST_SECONDS)
