@@ -1,8 +1,8 @@
 """Snapshots: a collection as it is at one moment, as a file to keep."""
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Header, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from service.http.access import ADMIN
@@ -19,7 +19,14 @@ router = APIRouter(prefix="/v1/collections/{collection}", tags=["collections"])
 ACCEPTED: dict[int | str, dict[str, Any]] = {
     202: {"model": JobReply, "description": "The job that takes it, where `Prefer: respond-async` asks for one"}
 }
-Prefer = Annotated[list[str], Header(description="`respond-async` (RFC 7240): to be answered at once, with a job")]
+PREFER: dict[str, Any] = {
+    "name": "Prefer",
+    "in": "header",
+    "required": False,
+    "description": "`respond-async` (RFC 7240): to be answered at once, with a job",
+    "schema": {"type": "string"},
+    "example": RESPOND_ASYNC,
+}
 
 
 @router.post(
@@ -28,14 +35,15 @@ Prefer = Annotated[list[str], Header(description="`respond-async` (RFC 7240): to
     response_model=SnapshotReply,
     status_code=201,
     responses=ACCEPTED,
+    openapi_extra={"parameters": [PREFER]},
     summary="Take a snapshot",
 )
-async def post(collection: str, request: Request, state: ServiceState, prefer: Prefer = []) -> Response:  # noqa: B006  # FastAPI copies it
+async def post(collection: str, request: Request, state: ServiceState) -> Response:
     """Answered when it is on disk and verified, however long that takes; searches and writes go on meanwhile.
 
     With `Prefer: respond-async` answered at once, with the job whose `result` that reply is; one is taken at a time.
     """
-    if prefers(prefer, RESPOND_ASYNC):
+    if prefers(request.headers.getlist("prefer"), RESPOND_ASYNC):
         made = queued(await state.writers.run(lambda: state.snapshots.begin(collection)))
         made.headers[APPLIED] = RESPOND_ASYNC
         return made
