@@ -60,6 +60,7 @@ FRAMEWORKS_WORDS = "Successful Response"
 NO_COLLECTION = UnknownCollectionError("expected the name of a collection that is there, got 'nope'")
 NO_ITEM = UnknownItemError("expected the id of an item of 'pydocs', got 'nope'")
 NO_RECODING = UnknownRecodingError("expected a collection that is being re-coded, 'pydocs' is not")
+CANCELLED = ConflictError("expected job 7 to go on, it was cancelled")
 NO_JOB = UnknownJobError("expected the id of a job that is known, got 404404")
 NO_HASHER = UnknownHasherError(
     "expected one of the hashers there are (digits@1, pydocs@1, pydocs@2, vectors@1), got 'nope'"
@@ -107,6 +108,9 @@ FURTHER: dict[tuple[str, str], tuple[HammingwayError, ...]] = {
     ("post", "/v1/collections/{collection}/compare"): (
         FaultsError("nothing was compared", [Fault("a/id", NO_ITEM.status, NO_ITEM.title, str(NO_ITEM))]),
     ),
+    ("post", "/v1/collections/{collection}/snapshots"): (CANCELLED,),
+    ("post", "/v1/collections/{collection}/duplicates"): (CANCELLED,),
+    ("post", "/v1/collections/{collection}/index"): (CANCELLED,),
     ("post", "/v1/encode"): (NO_HASHER,),
     ("post", "/v1/decode"): (NO_HASHER, NO_COLLECTION),
     ("post", "/v1/collections/{collection}/recode"): (
