@@ -22,7 +22,7 @@ from service.store.jobs import FIRST_ERRORS, ItemError, Job, Kind
 FROM_SECONDS = 1.0
 LOOK_SECONDS = 0.5
 NOTED_EACH_SECONDS = 1.0
-PATIENCE_SECONDS = 2.0
+PATIENCE_SECONDS = 1.0
 SHORT_SECONDS = 0.02
 CLIENT_GONE, STOPPED = "the client went away", "the service stopped"
 log = logging.getLogger(__name__)
@@ -148,8 +148,9 @@ class Watched:
             return not job.unfinished
 
     def _update(self, job: Job) -> None:
-        kept = self._ledger.note(self._number, lambda before: _merged(before, job))
+        # First, so that a full disk is not asked more often than a free one.
         self._noted_at = monotonic()
+        kept = self._ledger.note(self._number, lambda before: _merged(before, job))
         if kept is None or not kept.unfinished:
             self._cancelled = True
         if not job.unfinished:
@@ -234,7 +235,7 @@ class Watching:
             else:
                 if over:
                     with self._guard:
-                        self._watched.remove(watched)
+                        self._watched = [each for each in self._watched if each is not watched]
 
 
 class _Owned:

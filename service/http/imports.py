@@ -1,5 +1,6 @@
 """Imports of NDJSON: read as they are written, so that a body of any length takes bounded memory."""
 
+from contextlib import suppress
 from functools import partial
 
 from fastapi import Request
@@ -7,7 +8,7 @@ from fastapi.responses import Response
 from starlette.requests import ClientDisconnect
 
 from models.errors import HammingwayError
-from service.errors import Fault, FaultsError
+from service.errors import BusyError, Fault, FaultsError
 from service.http import ndjson
 from service.http.inflating import Bound, inflated
 from service.http.reply import reply
@@ -35,8 +36,9 @@ async def import_lines(collection: str, request: Request, state: State) -> Respo
         raise
     job.mark_end()
     if job.is_noted:
-        # Before the reply: else it could be lost with the process, and be called interrupted.
-        await state.writers.run(job.end)
+        # Before the reply: else it could be lost with the process, and be called interrupted. Not if there is a queue.
+        with suppress(BusyError):
+            await state.writers.run(job.end)
     return reply(outcome)
 
 
