@@ -111,7 +111,8 @@ def test_denoising_points_along_the_score() -> None:
     centres, spread, level = np.array([[2.0, 1.0], [-2.0, -1.0]]), 0.4, 0.25
     points = (centres[rng.integers(0, 2, 4000)] + spread * rng.standard_normal((4000, 2))).astype(np.float32)
     noise = level * float(points.std())
-    trained = train(points, Config(objective="denoising", corruption=Corruption("gaussian", level), bits=64, epochs=60))
+    small = Config(objective="denoising", bits=64, epochs=60, hidden=128, neighbours_a_seed=0)
+    trained = train(points, replace(small, corruption=Corruption("gaussian", level)))
     at = (centres[rng.integers(0, 2, 500)] + 1.5 * spread * rng.standard_normal((500, 2))).astype(np.float32)
     inputs = torch.from_numpy(trained.projection.forward(at))
     with torch.no_grad():
@@ -121,7 +122,8 @@ def test_denoising_points_along_the_score() -> None:
     share = np.exp(-np.square(offsets).sum(axis=2) / (2 * (spread**2 + noise**2)))
     score = (share[:, :, None] * offsets).sum(axis=1) / share.sum(axis=1, keepdims=True)
     cosine = (field * score).sum(axis=1) / np.linalg.norm(field, axis=1) / np.linalg.norm(score, axis=1)
-    assert cosine.mean() > 0.9
+    # Without corruption it is 0.03.
+    assert cosine.mean() > 0.99
 
 
 def test_default_objective_beats_itq_on_digits() -> None:
