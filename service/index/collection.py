@@ -116,9 +116,9 @@ class CollectionIndex:
             try:
                 with (building if built is None else unseen)(*_size(now, settings)) as reached:
                     made = _build(now, settings, built, reached)
-                with self._lock:
-                    if settings == self._settings:
-                        self._ivf = made
+                    with self._lock:
+                        if settings == self._settings:
+                            self._ivf = made
             finally:
                 self._building = False
 

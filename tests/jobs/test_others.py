@@ -92,7 +92,7 @@ def test_after_a_kill_every_process_builds_anew_and_the_old_job_says_so(
     start: Start, tmp_path: Path, folder: Path
 ) -> None:
     # So many lists that k-means takes seconds.
-    lists, items = 2048, 2048 * ivf.POINTS_PER_LIST
+    lists, items = 1024, 1024 * ivf.POINTS_PER_LIST
     folder.mkdir()
     codes = np.random.default_rng(0).integers(0, 256, (items, 16), np.uint8)
     with opened(folder / "hammingway.sqlite", Hashers(tmp_path)) as service:
