@@ -75,6 +75,8 @@ def test_what_is_not_offered_says_so(client: httpx.Client) -> None:
     ):
         reply = client.post(f"/v1/collections/plain/{path}", json=body)
         assert (reply.status_code, reply.json()["title"]) == (501, "Not offered by this store"), path
+    queued = client.post("/v1/collections/plain/snapshots", headers={"Prefer": "respond-async"})
+    assert (queued.status_code, queued.json()["title"]) == (501, "Not offered by this store")
     assert client.get("/v1/collections/plain/recode").status_code == 404
     assert done(client.get("/v1/jobs")) == {"jobs": []}
     assert client.get("/v1/jobs/1").status_code == 404
