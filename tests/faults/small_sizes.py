@@ -33,7 +33,7 @@ SIZES: list[tuple[Any, str, float]] = [
     (service.index.scans, "PART_BYTES", 32),
     (service.matching, "KEPT_FILTERS", 4),
     (service.matching, "KEPT_SEQUENCES", 300),
-    (service.matching, "FORGET_FROM", 4),
+    (service.matching, "FORGET_FROM", 0),
     (service.matching, "FEW", 0.15),
     (service.store.reader, "FEW", 5),
     (service.store.reader, "BLOCK_ROWS", 20),
