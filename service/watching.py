@@ -265,13 +265,11 @@ def _ended(job: Job, error: BaseException | None) -> Job:
             return replace(job, state="cancelled", detail=jobs.left(job), ended=time())
         case AbandonedError() | GeneratorExit():
             return jobs.interrupted(job, f"{CLIENT_GONE}: {jobs.left(job)}")
-        case StoppingError():
-            return jobs.interrupted(job, f"{STOPPED}: {jobs.left(job)}")
-        case Exception():
+        case Exception() if not isinstance(error, StoppingError):
             return replace(job, state="failed", detail=told(error), ended=time())
         case _:
-            # A task that was cut off, as a stop does with what is late.
-            return jobs.interrupted(job, f"{STOPPED}: {jobs.left(job)}")
+            # Or a task that was cut off, as a stop does with what is late: what it waited for may be done, and not counted.
+            return jobs.interrupted(job, f"{STOPPED}: {jobs.left(job, at_least=True)}")
 
 
 def _merged(before: Job, now: Job) -> Job:
