@@ -79,8 +79,8 @@ class Snapshots:
 
         with watched:
             taken = self._collections.take_snapshot(name, self._folder, copied)
-            if watched.end(result=told(taken)).state == "cancelled":
-                # Between the last look and now.
+            if watched.end(result=told(taken)).state != "succeeded":
+                # Between the last look and now it was cancelled, or told to have been interrupted by a stop.
                 remove(self._folder, taken)
                 raise JobCancelledError("expected the snapshot to be taken, its job was cancelled")
         return taken

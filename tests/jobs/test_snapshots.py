@@ -9,7 +9,10 @@ from typing import Any
 import httpx
 import pytest
 
+from service.remembered import Remembered
+from service.snapshots import Snapshots
 from service.store import snapshots
+from service.watching import Watching
 from tests.jobs.calls import ASYNC, create, jobs, over, wait_for
 from tests.jobs.conftest import Start
 
@@ -174,3 +177,28 @@ def test_a_stop_leaves_nothing_of_it(start: Start, folder: Path) -> None:
     states = {over(again, number)["state"] for number in begun}
     assert states <= {"succeeded", "interrupted"}
     assert over(again, begun[-1])["detail"] == "the service stopped: nothing is left of it"
+
+
+def test_whole_after_the_stop_has_told_that_nothing_is_left_it_is_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.watching.PATIENCE_SECONDS", 0.1)
+    ledger = Remembered()
+    watching = Watching(ledger, lambda: "me", lambda: None)
+    taken = snapshots.Taken("c-1.sqlite", 1, 5, "00")
+
+    class Late:
+        def take_snapshot(self, *given: Any) -> snapshots.Taken:
+            (tmp_path / taken.name).write_text("whole")
+            watching.close()
+            return taken
+
+    board: Any = watching
+    collections: Any = Late()
+    taking = Snapshots(collections, board, tmp_path)
+    watched = watching.queue("snapshot", "c")
+    taking._queued = 1
+    taking._take_queued("c", watched)
+    taking.close()
+    assert [job.detail for job in ledger.all()] == ["the service stopped: nothing is left of it"]
+    assert list(tmp_path.iterdir()) == []
