@@ -36,8 +36,6 @@ PASSING = (
 )
 SHORTEST_WAIT, LONGEST_WAIT = 1.0, 30.0
 PATIENCE_SECONDS = 2.0
-# FAISS's k-means and one transaction of SQLite's are done or not; the others ask now and then.
-NEVER_CANCELLED: tuple[Kind, ...] = ("build", "delete")
 PROCESS_GONE = "the process that did it is gone"
 log = logging.getLogger(__name__)
 
@@ -128,8 +126,6 @@ class Jobs:
         return self.get(number)
 
     def _cancel_owned(self, job: Job) -> Job:
-        if job.unfinished and job.kind in NEVER_CANCELLED:
-            raise ConflictError(f"expected a job that can be cancelled, job {job.number} is done as a whole or not")
         cancelled = self._rows.note(job.number, jobs.cancelled)
         if (watched := self._watching.now().get(job.number)) is not None:
             watched.cancel()

@@ -25,6 +25,8 @@ EVERY = "SELECT number, state, content, checksum FROM jobs"
 # Of each kind: an import an hour must not make a re-coding be forgotten.
 ENDED_KEPT = 200
 FIRST_ERRORS = 10
+# FAISS's k-means and one transaction of SQLite's are done or not; the others ask now and then.
+NEVER_CANCELLED: tuple[Kind, ...] = ("build", "delete")
 # What is left of a job that was cut off; of an import that is counted.
 LEFT: dict[Kind, str] = {
     "build": "every process that needs the index builds it anew",
@@ -103,9 +105,14 @@ def interrupted(job: Job, detail: str) -> Job:
 
 
 def cancelled(job: Job) -> Job:
-    """A job that is cancelled; raises ConflictError where it is over. Its process learns of it, and completes it."""
+    """A job that is cancelled, of which its process learns, and completes it.
+
+    Raises ConflictError where it is over, or is of a kind that does not ask.
+    """
     if not job.unfinished:
         raise ConflictError(f"expected a job that is not over, job {job.number} is")
+    if job.kind in NEVER_CANCELLED:
+        raise ConflictError(f"expected a job that can be cancelled, a {job.kind} goes on to its end")
     return replace(job, state="cancelled", detail=left(job, at_least=True), waits_for=None, ended=time())
 
 
