@@ -195,20 +195,24 @@ class Watching:
 
     def watch(self, kind: Kind, collection: str, about: str = "", total: int | None = None) -> Watched:
         """Tell of work that is begun now, from its first second on."""
-        return self._add(replace(jobs.new(kind, collection, 0, about, total), state="running", started=time()))
+        job = replace(jobs.new(kind, collection, 0, about, total), state="running", started=time())
+        return self._add(self._watched_of(job))
 
     def queue(self, kind: Kind, collection: str, about: str = "") -> Watched:
         """Tell at once of work that this process will begin; raises what keeps it from being written down."""
-        watched = self._add(jobs.new(kind, collection, 0, about, None))
+        watched = self._watched_of(jobs.new(kind, collection, 0, about, None))
+        # Before it is looked after: one that nobody will begin must not be written down when there is room again.
         watched.note(at_once=True)
-        return watched
+        return self._add(watched)
 
     def now(self) -> dict[int, Watched]:
         """What is written down and not over, by its number."""
         return {watched.job.number: watched for watched in self._all() if watched.job.number}
 
-    def _add(self, job: Job) -> Watched:
-        watched = Watched(job, _Owned(self._ledger, self._owner))
+    def _watched_of(self, job: Job) -> Watched:
+        return Watched(job, _Owned(self._ledger, self._owner))
+
+    def _add(self, watched: Watched) -> Watched:
         with self._guard:
             self._watched.append(watched)
         return watched
@@ -268,7 +272,7 @@ def _ended(job: Job, error: BaseException | None) -> Job:
         case Exception() if not isinstance(error, StoppingError):
             return replace(job, state="failed", detail=told(error), ended=time())
         case _:
-            # Or a task that was cut off, as a stop does with what is late: what it waited for may be done, and not counted.
+            # Or a task that a stop cut off, as it was late: what it awaited may be done, and is not counted.
             return jobs.interrupted(job, f"{STOPPED}: {jobs.left(job, at_least=True)}")
 
 

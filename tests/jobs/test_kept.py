@@ -138,6 +138,18 @@ def test_a_full_disk_hides_nothing_and_the_end_is_written_once_there_is_room(mon
     assert (kept.state, kept.done, kept.detail) == ("failed", 5, "the service failed; its log says more")
 
 
+def test_what_could_not_be_queued_is_no_job_once_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, ledger = Clock(monkeypatch), Counting()
+    watching = Watching(ledger, lambda: "me", lambda: None)
+    ledger.full = True
+    with pytest.raises(StorageFullError):
+        watching.queue("snapshot", "c")
+    ledger.full = False
+    clock.now += 2
+    watching._note()
+    assert (ledger.kept.all(), watching.now()) == ([], {})
+
+
 @pytest.mark.parametrize("told_before", [True, False])
 def test_whoever_cancels_wins_and_the_figures_are_completed(monkeypatch: pytest.MonkeyPatch, told_before: bool) -> None:
     clock, ledger = Clock(monkeypatch), Counting()
@@ -222,3 +234,8 @@ def test_without_a_database_a_process_tells_of_its_own_beside_those_of_all(monke
         for call in (board.get, board.cancel):
             with pytest.raises(UnknownJobError):
                 call(1)
+        # It asks nobody whether it is to go on.
+        delete = board.queue("delete", "c").job
+        with pytest.raises(ConflictError, match="can be cancelled"):
+            board.cancel(delete.number)
+        assert board.get(delete.number).state == "queued"
