@@ -70,6 +70,12 @@ def test_its_result_is_what_the_reply_would_have_said(served: httpx.Client, fold
     assert result["sha256"] == hashlib.sha256(content).hexdigest()
 
 
+@pytest.mark.parametrize("prefer", ["respond-async=1", 'x="a, respond-async, b"', 'x="a\\", respond-async"', ",;="])
+def test_what_does_not_ask_for_a_job_is_waited_for(served: httpx.Client, prefer: str) -> None:
+    reply = served.post(f"{create(served)}/snapshots", headers={"Prefer": prefer})
+    assert (reply.status_code, reply.headers.get("preference-applied")) == (201, None)
+
+
 def test_of_nothing_there_is_none(served: httpx.Client) -> None:
     reply = served.post("/v1/collections/nope/snapshots", headers=ASYNC)
     assert (reply.status_code, reply.json()["title"]) == (404, "Unknown collection")
