@@ -19,7 +19,7 @@ from service.untold import untold
 REBUILD_FROM = 4096
 # How many items are in an index that is built.
 Reached = Callable[[int], None]
-# `with building(lists, items) as reached:` round the first build of an index.
+# `with building(lists, items) as reached:` round each build of an index.
 Building = Callable[[int, int], AbstractContextManager[Reached]]
 
 
@@ -94,7 +94,7 @@ class CollectionIndex:
         """Compact, order and build what is wanted; for one thread in the background, while all else goes on.
 
         `by_id` reads the sequence numbers of the collection's items in the order of their ids. `building` is told of
-        the first build of an IVF index, not of those that follow as items come and go.
+        each build of an IVF index.
         """
         with self._lock:
             before = self._flat.snapshot() if self._flat.wants_compaction else None
@@ -114,7 +114,7 @@ class CollectionIndex:
             settings, built, now = self._settings, self._ivf, self._flat.snapshot()
         if self._building:
             try:
-                with (building if built is None else unseen)(*_size(now, settings)) as reached:
+                with building(*_size(now, settings)) as reached:
                     made = _build(now, settings, built, reached)
                     with self._lock:
                         if settings == self._settings:

@@ -24,7 +24,7 @@ class Upkeep:
     """One thread per process, so that upkeep takes one core at most; starts with the first request."""
 
     def __init__(self, reader: Reader, watch: Watch | None = None) -> None:
-        """`reader` is for this thread alone: it reads at length. `watch` tells of the first build of an IVF index."""
+        """`reader` is for this thread alone: it reads at length. `watch` tells of each build of an IVF index."""
         self._reader = reader
         self._watch = watch
         self._wanted: queue.SimpleQueue[tuple[CollectionRow, CollectionIndex] | None] = queue.SimpleQueue()
