@@ -16,6 +16,8 @@ Work = Callable[[Going], Iterator[bytes]]
 class AbandonedError(HammingwayError):
     """Nobody waits for the result any more."""
 
+    # As proxies have it: no mistake of the service's, which 500 and above are.
+    status = 499
     title = "Abandoned"
 
 

@@ -5,7 +5,6 @@ from functools import partial
 
 from fastapi import Request
 from fastapi.responses import Response
-from starlette.requests import ClientDisconnect
 
 from models.errors import HammingwayError
 from service.errors import BusyError, Fault, FaultsError
@@ -45,15 +44,12 @@ async def import_lines(collection: str, request: Request, state: State) -> Respo
 async def _import(collection: str, request: Request, state: State, job: Watched, progress: "_Progress") -> None:
     settings = state.settings
     chunks = inflated(request, Bound(settings.max_body_bytes, settings.max_inflation))
-    try:
-        async for batch in ndjson.read_batches(chunks, settings.max_line_bytes):
-            job.require_going()
-            work = partial(ndjson.index_batch, state.collections, collection, batch, settings.max_line_bytes)
-            indexed, faults = await state.writers.run(work)
-            job.advance(indexed + len(faults), [ItemError(None, fault.detail, line) for line, fault in faults.items()])
-            progress.add(indexed, faults)
-    except ClientDisconnect:
-        raise AbandonedError("expected the whole body, the client went away") from None
+    async for batch in ndjson.read_batches(chunks, settings.max_line_bytes):
+        job.require_going()
+        work = partial(ndjson.index_batch, state.collections, collection, batch, settings.max_line_bytes)
+        indexed, faults = await state.writers.run(work)
+        job.advance(indexed + len(faults), [ItemError(None, fault.detail, line) for line, fault in faults.items()])
+        progress.add(indexed, faults)
 
 
 class _Progress:

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from backports import zstd
 from fastapi import Request
 from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
 
 from service.errors import InvalidEncodingError, TooLargeError, UnsupportedEncodingError
+from service.runs import AbandonedError
 
 ENCODINGS = ("gzip", "zstd")
 # What one turn of the event loop inflates at most: a fifth of a millisecond. A thread's turn costs as much.
@@ -41,10 +43,19 @@ def inflated(request: Request, bound: Bound) -> AsyncIterator[bytes]:
     """The chunks of a body, without its Content-Encoding.
 
     Raises UnsupportedEncodingError at once; while it is read, InvalidEncodingError where it is damaged or breaks off,
-    and TooLargeError as soon as it becomes more than `bound` allows. What is not encoded is not bounded here.
+    TooLargeError as soon as it becomes more than `bound` allows, and AbandonedError where the client goes away. What is
+    not encoded is not bounded here.
     """
     encoding = content_encoding(request.headers)
-    return request.stream() if encoding is None else inflate(request.stream(), encoding, bound)
+    return _chunks(request) if encoding is None else inflate(_chunks(request), encoding, bound)
+
+
+async def _chunks(request: Request) -> AsyncIterator[bytes]:
+    try:
+        async for chunk in request.stream():
+            yield chunk
+    except ClientDisconnect:
+        raise AbandonedError("expected the whole body, the client went away") from None
 
 
 def content_encoding(headers: Headers) -> str | None:

@@ -34,10 +34,13 @@ class KnownParameters:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or refuse it."""
         if scope["query_string"]:
-            found = (known for route, known in self._routes if route.matches(scope)[0] is Match.FULL)
-            if (known := next(found, None)) is not None:
+            found = ((route, known) for route, known in self._routes if route.matches(scope)[0] is Match.FULL)
+            if (operation := next(found, None)) is not None:
+                route, known = operation
                 given = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
                 if unknown := [name for name in dict.fromkeys(name for name, _ in given) if name not in known]:
+                    # For what counts and traces the request.
+                    scope["route"] = route
                     await answer(Request(scope), refused(unknown, known))(scope, receive, send)
                     return
         await self._app(scope, receive, send)

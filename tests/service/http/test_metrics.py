@@ -56,6 +56,8 @@ def test_requests_are_counted_by_route_method_and_status(client: httpx.Client) -
         ("POST", "/v1/collections/own/search", SEARCH, {"query": {"code": "00"}}, 200),
         ("POST", "/v1/collections/own/search", SEARCH, {"query": {"code": "01"}}, 200),
         ("POST", "/v1/collections/own/search", SEARCH, {"query": {"code": "1"}}, 422),
+        ("POST", "/v1/collections/own/search?limt=5", SEARCH, {"query": {"code": "00"}}, 422),
+        ("GET", "/livez?made=up", "/livez", None, 422),
         ("POST", "/v1/collections/nope/search", SEARCH, {"query": {"code": "1"}}, 404),
         ("GET", "/v1/collections/own/items/a/b", "/v1/collections/{collection}/items/{item_id}", None, 404),
         ("GET", "/livez", "/livez", None, 200),
@@ -71,7 +73,7 @@ def test_requests_are_counted_by_route_method_and_status(client: httpx.Client) -
     searches = {"method": "POST", "route": SEARCH}
     for name in ("hammingway_request_seconds_count", "hammingway_request_seconds_bucket"):
         labels = searches | ({"le": "+Inf"} if name.endswith("bucket") else {})
-        assert _value(after, name, **labels) - _value(before, name, **labels) == 4
+        assert _value(after, name, **labels) - _value(before, name, **labels) == 5
     assert 0 < _value(after, "hammingway_request_seconds_sum", **searches) < 60
     # What anyone may make up is in no label.
     assert not any("made" in value or "nope" in value for _, labels in after for _, value in labels)

@@ -2,6 +2,8 @@
 
 import json
 import socket
+import struct
+import time
 from collections.abc import Iterator
 
 import httpx
@@ -123,3 +125,39 @@ def test_headers_without_end_are_cut_off_or_answered(serving: Process) -> None:
     except OSError:
         pass
     assert serving.client.get("/livez").is_success
+
+
+PARTS = {
+    "/v1/collections/own/search": ("/v1/collections/{collection}/search", "application/json"),
+    "/v1/collections/own/index": ("/v1/collections/{collection}/index", "application/x-ndjson"),
+    "/v1/encode": ("/v1/encode", "application/json"),
+}
+
+
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+@pytest.mark.parametrize("path", PARTS)
+def test_a_client_that_goes_away_within_its_body_is_no_mistake_of_the_service(
+    serving: Process, path: str, encoding: str
+) -> None:
+    route, media_type = PARTS[path]
+    counted = f'hammingway_requests_total{{method="POST",route="{route}",status="499"}}'
+    before, logged = _count(serving, counted), len(serving.log.read_text())
+    where = httpx.URL(serving.url)
+    head = _request(
+        f"POST {path} HTTP/1.1", f"Content-Type: {media_type}", f"Content-Encoding: {encoding}", "Content-Length: 9"
+    )
+    with socket.create_connection((str(where.host), where.port), timeout=20) as connection:
+        connection.sendall(head)
+        # Reset when it is closed.
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    deadline = time.monotonic() + 20
+    while _count(serving, counted) == before:
+        assert time.monotonic() < deadline, serving.client.get("/metrics").text
+        time.sleep(0.02)
+    assert _count(serving, counted) == before + 1
+    assert "ERROR" not in serving.log.read_text()[logged:]
+
+
+def _count(serving: Process, counted: str) -> float:
+    lines = serving.client.get("/metrics").text.splitlines()
+    return sum(float(line.removeprefix(counted)) for line in lines if line.startswith(counted))
