@@ -1,5 +1,6 @@
 """Imports of NDJSON: read as they are written, so that a body of any length takes bounded memory."""
 
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from functools import partial
 
@@ -23,9 +24,11 @@ async def import_lines(collection: str, request: Request, state: State) -> Respo
     lift(request)
     # Looked up first: a body of any length to a collection that is not there is not read.
     await state.readers.run(lambda: state.collections.get(collection))
+    # Raises what has nothing to do with lines: no import has begun then.
+    chunks = inflated(request, Bound(state.settings.max_body_bytes, state.settings.max_inflation))
     job, progress = state.jobs.watch("import", collection), _Progress(state.settings.max_rejected)
     try:
-        await _import(collection, request, state, job, progress)
+        await _import(collection, chunks, state, job, progress)
         outcome = progress.outcome()
     except BaseException as error:
         # Nothing is waited for: the client may be gone, the service may stop.
@@ -41,12 +44,13 @@ async def import_lines(collection: str, request: Request, state: State) -> Respo
     return reply(outcome)
 
 
-async def _import(collection: str, request: Request, state: State, job: Watched, progress: "_Progress") -> None:
-    settings = state.settings
-    chunks = inflated(request, Bound(settings.max_body_bytes, settings.max_inflation))
-    async for batch in ndjson.read_batches(chunks, settings.max_line_bytes):
+async def _import(
+    collection: str, chunks: AsyncIterator[bytes], state: State, job: Watched, progress: "_Progress"
+) -> None:
+    longest = state.settings.max_line_bytes
+    async for batch in ndjson.read_batches(chunks, longest):
         job.require_going()
-        work = partial(ndjson.index_batch, state.collections, collection, batch, settings.max_line_bytes)
+        work = partial(ndjson.index_batch, state.collections, collection, batch, longest)
         indexed, faults = await state.writers.run(work)
         job.advance(indexed + len(faults), [ItemError(None, fault.detail, line) for line, fault in faults.items()])
         progress.add(indexed, faults)
