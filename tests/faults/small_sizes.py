@@ -41,6 +41,8 @@ SIZES: list[tuple[Any, str, float]] = [
 ]
 # What runs in the background takes as long as a few writes, so that they come while it does.
 UPKEEP_SECONDS = 0.01
+# In one of four runs of 40 examples not once.
+RARE = "forgotten by a filter"
 REACHED = (
     "compacted",
     "removed while it was compacted",
@@ -55,7 +57,7 @@ REACHED = (
     "filter answered from the nearest",
     "filter read in full",
     "filter read further",
-    "forgotten by a filter",
+    RARE,
     "few let through",
 )
 
@@ -91,7 +93,7 @@ def make_small(patch: pytest.MonkeyPatch) -> Counter[str]:
     count(FlatIndex, "adopt", note_removed)
     count(FlatIndex, "order", lambda _, by_id: "ordered" if len(by_id) else None)
     count(service.index.flat, "_copied", lambda *_: "arrays grown")
-    count(service.index.collection, "_build", lambda _, __, before: "IVF built anew" if before else "IVF built")
+    count(service.index.collection, "_build", lambda *given: "IVF built anew" if given[2] else "IVF built")
     count(Ivf, "nearest", lambda *_: "IVF searched")
     count(Snapshot, "within", lambda *_: "ties beyond the room for them")
     count(Snapshot, "among", lambda *_: "few let through")
@@ -111,7 +113,7 @@ def make_small(patch: pytest.MonkeyPatch) -> Counter[str]:
 
     def counted_living(self: Matching, key: Key, kept: Kept, later: Snapshot) -> Any:
         left = living(self, key, kept, later)
-        reached["forgotten by a filter"] += len(left) < len(kept.sequences)
+        reached[RARE] += len(left) < len(kept.sequences)
         return left
 
     patch.setattr(Matching, "_among_the_nearest", counted)

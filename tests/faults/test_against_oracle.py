@@ -34,7 +34,7 @@ from service.opening import opened
 from service.store.errors import UnknownCollectionError
 from service.store.schema import IndexSettings, StoredItem
 from tests.faults.oracle import Held, Oracle
-from tests.faults.small_sizes import REACHED, make_small
+from tests.faults.small_sizes import RARE, REACHED, make_small
 from tests.faults.truth import DATABASE, EVERYTHING
 
 EXAMPLES, LONG_EXAMPLES, STEPS = 40, 800, 50
@@ -433,4 +433,4 @@ def test_whatever_is_done_the_answers_are_those_of_brute_force(
     print(", ".join(f"{what}: {reached[what]}" for what in REACHED))
     assert caplog.messages == []
     # Else sizes have changed, or steps are too few, and this test no longer tests what it was made for.
-    assert [what for what in REACHED if not reached[what]] == []
+    assert [what for what in REACHED if not reached[what] and (long or what != RARE)] == []
