@@ -17,11 +17,11 @@ from service.items import Match, Part, Wanted
 from service.store.pages import Asked, Page
 from service.store.schema import CollectionRow, CollectionSettings, IndexSettings, StoredItem
 from service.store.snapshots import Copied, Taken
+from service.store.writer import Deleted
 
 # Items of the collection that is written with another, by its number.
 Together = tuple[int, Sequence[StoredItem]]
 Going = Callable[[], None]
-Deleted = Callable[[int], None]
 
 
 class Source(Protocol):

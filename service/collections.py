@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from models.errors import InvalidInputError
 from service import carrying, kept_features, rescoring
-from service.backend import Backend, Deleted, Source
+from service.backend import Backend, Source
 from service.coding import Coded, encode
 from service.comparing import Comparison, compare
 from service.errors import ConflictError, Fault, FaultsError, UnknownItemError
@@ -23,6 +23,7 @@ from service.store import pages
 from service.store.errors import StoreBusyError, UnknownCollectionError, unknown_collection
 from service.store.schema import CollectionRow, CollectionSettings, Consistency, IndexSettings, KeepFeatures, StoredItem
 from service.store.snapshots import Copied, Taken
+from service.store.writer import Deleted
 from service.untold import untold
 from service.upserts import Upserts
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from models.codes import Codes
 from models.errors import InvalidInputError
-from service.backend import Deleted, Going, Together
+from service.backend import Going, Together
 from service.filters import Condition
 from service.ids import Ids
 from service.index.collection import IndexState
@@ -27,7 +27,7 @@ from service.store.reader import Reader
 from service.store.recoding_reader import RecodingReader
 from service.store.schema import CollectionRow, CollectionSettings, IndexSettings, StoredItem
 from service.store.snapshots import Copied, Taken, take
-from service.store.writer import Writer
+from service.store.writer import Deleted, Writer
 
 
 @dataclass(frozen=True)

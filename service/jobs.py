@@ -118,19 +118,14 @@ class Jobs:
         """End a job and undo what it did; raises UnknownJobError, or ConflictError where that cannot be."""
         job = self.get(number)
         if job.owner is not None:
-            return self._cancel_owned(job)
+            cancelled = self._watching.cancel(number)
+            assert cancelled is not None  # nosec B101  # for the type checker
+            return cancelled
         if job.unfinished and not self._works[job.kind].can_be_cancelled:
             raise ConflictError(f"expected a job that can be cancelled, job {number} only clears up")
         self._writer.stop(number, "cancelled")
         self.wake()
         return self.get(number)
-
-    def _cancel_owned(self, job: Job) -> Job:
-        cancelled = self._rows.note(job.number, jobs.cancelled)
-        if (watched := self._watching.now().get(job.number)) is not None:
-            watched.cancel()
-        assert cancelled is not None  # nosec B101  # for the type checker
-        return cancelled
 
     def _told(self, found: list[Job], others: list[Job]) -> list[Job]:
         """Jobs with what this process knows more of them, and what they wait for.

@@ -89,9 +89,5 @@ class Remembering:
 
     def cancel(self, number: int) -> Job:
         """End a job and undo what it did; raises UnknownJobError, or ConflictError where that cannot be."""
-        cancelled = self._own.note(number, jobs.cancelled)
-        if cancelled is None:
-            return self._shared.cancel(number)
-        if (watched := self._watching.now().get(number)) is not None:
-            watched.cancel()
-        return cancelled
+        cancelled = self._watching.cancel(number)
+        return self._shared.cancel(number) if cancelled is None else cancelled

@@ -209,6 +209,16 @@ class Watching:
         """What is written down and not over, by its number."""
         return {watched.job.number: watched for watched in self._all() if watched.job.number}
 
+    def cancel(self, number: int) -> Job | None:
+        """End a job of any process in the ledger; returns it as it is then, None where nobody knows it.
+
+        Raises ConflictError where that cannot be.
+        """
+        cancelled = self._ledger.note(number, jobs.cancelled)
+        if cancelled is not None and (watched := self.now().get(number)) is not None:
+            watched.cancel()
+        return cancelled
+
     def _watched_of(self, job: Job) -> Watched:
         return Watched(job, _Owned(self._ledger, self._owner))
 

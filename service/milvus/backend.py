@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from models.errors import InvalidInputError
-from service.backend import Deleted, Together
+from service.backend import Together
 from service.errors import NotOfferedError, TooLargeError, TooManyCollectionsError
 from service.filters import Condition
 from service.index.collection import IndexState
@@ -20,6 +20,7 @@ from service.store.errors import UnknownCollectionError
 from service.store.pages import MOST_LOOKED_AT, Asked, Page
 from service.store.schema import CollectionRow, CollectionSettings, IndexSettings, StoredItem
 from service.store.snapshots import Copied, Taken
+from service.store.writer import Deleted
 
 IDS_AT_ONCE = 8192
 MOST_WRITTEN_BYTES = 48 * 2**20
