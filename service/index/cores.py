@@ -1,13 +1,14 @@
-"""The cores that scans may use: a scan that finds others idle has them take a part of it."""
+"""The cores that scans may use: a scan that finds others idle has them take a part of it, where that pays."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from itertools import count
 from queue import Empty, SimpleQueue
 from time import perf_counter
 from typing import Any, Generic, TypeVar
 
 from service.index.busy import idle_cores
+from service.index.worth import Worth
 
 T = TypeVar("T")
 # A part's number, and what was made of it or what went wrong.
@@ -29,13 +30,30 @@ class Cores:
         self._idle = count
         self._calls: SimpleQueue[_Shared[Any] | None] = SimpleQueue()
         self._helpers = 0
+        self._worth = Worth()
 
-    def share(self, size: int, most: int, work: Callable[[slice], T]) -> list[T]:
+    def share(self, size: int, most: int, work: Callable[[slice], T], alike: Hashable = None) -> list[T]:
         """What `work` makes of [0, size), in at most `most` parts that follow each other; raises what it raises.
 
-        What `work` reads must not change afterwards: another thread may still read it.
+        What `work` reads must not change afterwards: another thread may still read it. Without `alike`, which is equal
+        for works whose times for each of `size` can be compared, it is shared whether or not that was seen to pay.
         """
-        threads = self._take(most)
+        free = self._free(most)
+        if free == 1 or alike is None:
+            return self._shared(size, most, work, free)
+        sharing = self._worth.sharing(alike)
+        began = perf_counter()
+        done = self._shared(size, most, work, free if sharing else 1)
+        self._worth.took(alike, sharing, (perf_counter() - began) / max(1, size))
+        return done
+
+    def close(self) -> None:
+        """Have the threads end when they are done."""
+        for _ in range(self._helpers):
+            self._calls.put(None)
+
+    def _shared(self, size: int, most: int, work: Callable[[slice], T], free: int) -> list[T]:
+        threads = self._take(free)
         try:
             if threads == 1:
                 return [work(slice(0, size))]
@@ -45,16 +63,15 @@ class Cores:
         finally:
             self._give(threads)
 
-    def close(self) -> None:
-        """Have the threads end when they are done."""
-        for _ in range(self._helpers):
-            self._calls.put(None)
-
-    def _take(self, most: int) -> int:
+    def _free(self, most: int) -> int:
+        """How many threads could take part now, the caller's among them."""
+        possible = min(most, self._idle)
         # Asked only where it matters: it takes 10 microseconds.
-        free = 1 + idle_cores() if min(most, self._idle) > 1 else 1
+        return max(1, min(possible, 1 + idle_cores())) if possible > 1 else 1
+
+    def _take(self, wanted: int) -> int:
         with self._lock:
-            threads = max(1, min(most, self._idle, free))
+            threads = max(1, min(wanted, self._idle))
             self._idle -= threads
             while threads > 1 and self._helpers < self._count - 1:
                 threading.Thread(target=self._help, name=f"scan {self._helpers}", daemon=True).start()

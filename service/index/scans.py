@@ -27,7 +27,7 @@ def nearest(queries: Codes, codes: Codes, k: int, cores: Cores = ONE_CORE) -> tu
         rows += bound.start
         return distances, rows
 
-    parts = cores.share(len(codes), _most_parts(codes), part)
+    parts = cores.share(len(codes), _most_parts(codes), part, ("nearest", len(queries), *_alike(codes)))
     if len(parts) == 1:
         return parts[0]
     distances, rows = (np.concatenate(column, axis=1) for column in zip(*parts, strict=True))
@@ -42,7 +42,7 @@ def within(query: Codes, codes: Codes, max_distance: int, cores: Cores = ONE_COR
         distances, rows = _within(query, codes[bound], max_distance)
         return distances, rows + bound.start
 
-    parts = cores.share(len(codes), _most_parts(codes), part)
+    parts = cores.share(len(codes), _most_parts(codes), part, ("within", *_alike(codes)))
     distances, rows = (np.concatenate(column) for column in zip(*parts, strict=True))
     order = np.argsort(distances, kind="stable")
     return distances[order], rows[order]
@@ -50,6 +50,11 @@ def within(query: Codes, codes: Codes, max_distance: int, cores: Cores = ONE_COR
 
 def _most_parts(codes: Codes) -> int:
     return codes.nbytes // PART_BYTES if codes.nbytes >= LEAST_BYTES else 1
+
+
+def _alike(codes: Codes) -> tuple[int, int]:
+    """What is the same for scans that take alike long for each row, of which there are alike many."""
+    return codes.shape[1], len(codes).bit_length()
 
 
 def _nearest(queries: Codes, codes: Codes, k: int) -> tuple[Distances, Rows]:

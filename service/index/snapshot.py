@@ -16,7 +16,7 @@ from service.index import scans
 from service.index.cores import ONE_CORE, Cores
 from service.index.ivf import Ivf
 
-SLACK = 64
+SLACK = 32
 # Of an IVF index few are asked for at first: FAISS takes half as long again for 84 as for 20.
 IVF_SLACKS = (16, 256)
 MOST_AT_ONCE = 2**20

@@ -88,7 +88,7 @@ def test_every_figure_is_there_and_positive(figures: dict[str, Any]) -> None:
                 assert values(figures, part, bits).keys() == names
         http = values(figures, "http", bits)
         threads = {f"{number} thread{'s' if number > 1 else ''}" for number in (1, cores())}
-        assert len(http) == 6 + 4 * len(threads)
+        assert len(http) == 7 + 4 * len(threads)
         alone = "uvicorn alone, 16 clients, replies/s a core"
         assert {alone, *(f"16 clients, {each}, searches/s" for each in threads)} < http.keys()
     deletes = values(figures, "deletes", 128)

@@ -1,14 +1,12 @@
 """Exact search over HTTP beside raw FAISS: one client in turn with the bare call, sixteen against as many threads."""
 
 import statistics
-import time
-from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 import faiss
 
 from scripts.benchmark import raw, verify
+from scripts.benchmark.awake import awake
 from scripts.benchmark.client import Client, content_of, request, search_request
 from scripts.benchmark.codes import Sample
 from scripts.benchmark.figures import Figures, median_ms, percentile_ms
@@ -17,11 +15,11 @@ from scripts.benchmark.machine import cores
 from scripts.benchmark.parts.search import COLLECTION, WARM_UP
 from scripts.benchmark.plan import CLIENT_PROCESSES, CLIENTS, K, Plan
 from scripts.benchmark.process import Bare, Service
+from scripts.benchmark.turns import TURN, timed
 
 PART = "http"
 MOST_ADDED_MS = 0.6
 LEAST_SHARE = 0.85
-TURN = 20
 
 
 def measure(data: Path, sample: Sample, plan: Plan, figures: Figures) -> None:
@@ -47,40 +45,42 @@ def _server_alone(data: Path, requests: list[bytes], sample: Sample, plan: Plan,
 def _one_client(
     service: Service, index: faiss.IndexBinaryFlat, requests: list[bytes], sample: Sample, figures: Figures
 ) -> None:
-    bare: list[float] = []
-    ours: list[float] = []
-    floor: list[float] = []
     live = request("GET", "/livez")
     with Client(service.port) as client:
-        for prepared in requests[:WARM_UP]:
-            client.exchange(prepared)
-        for start in range(0, len(requests), TURN):
-            # In turns of some, as no client scans a million codes between two requests.
-            turn = slice(start, start + TURN)
-            expected, seconds = _timed(lambda query: raw.search(index, query)[0], sample.queries[turn])
-            bare += seconds
-            replies, seconds = _timed(client.exchange, requests[turn])
-            ours += seconds
-            floor += _timed(client.exchange, [live] * len(replies))[1]
-            for query, distances, reply in zip(sample.queries[turn], expected, replies, strict=True):
-                found = verify.matches(content_of(reply)["results"])
-                verify.check_exact(sample.items, query, found, distances, "the service")
-    case, added = sample.case, [a - b for a, b in zip(ours, bare, strict=True)]
+        timed(client.exchange, requests[:WARM_UP])
+        bare, ours = _in_turns(client, index, requests, sample)
+        _, floor = timed(client.exchange, [live] * len(requests))
+        with awake():
+            bare_awake, ours_awake = _in_turns(client, index, requests, sample)
+    case = sample.case
     figures.add(PART, case, "raw FAISS, ms", median_ms(bare))
     figures.add(PART, case, "one client, ms", median_ms(ours))
     figures.add(PART, case, "one client, p99, ms", percentile_ms(ours, 99))
-    figures.add(PART, case, "one client, added to raw, ms", median_ms(added), most=MOST_ADDED_MS)
+    figures.add(PART, case, "one client, added to raw, ms", _added_ms(ours, bare), most=MOST_ADDED_MS)
+    figures.add(PART, case, "one client, added, cores kept awake, ms", _added_ms(ours_awake, bare_awake))
     figures.add(PART, case, "GET /livez (the client's floor), ms", median_ms(floor))
 
 
-def _timed(call: Callable[[Any], Any], values: Iterable[Any]) -> tuple[list[Any], list[float]]:
-    """What the call gives for each value, and the seconds it takes."""
-    results, seconds = [], []
-    for value in values:
-        began = time.perf_counter()
-        results.append(call(value))
-        seconds.append(time.perf_counter() - began)
-    return results, seconds
+def _in_turns(
+    client: Client, index: faiss.IndexBinaryFlat, requests: list[bytes], sample: Sample
+) -> tuple[list[float], list[float]]:
+    """The seconds of each bare call and of each request; in turns, as no client scans codes between two requests."""
+    bare: list[float] = []
+    ours: list[float] = []
+    for start in range(0, len(requests), TURN):
+        turn = slice(start, start + TURN)
+        expected, seconds = timed(lambda query: raw.search(index, query)[0], sample.queries[turn])
+        bare += seconds
+        replies, seconds = timed(client.exchange, requests[turn])
+        ours += seconds
+        for query, distances, reply in zip(sample.queries[turn], expected, replies, strict=True):
+            found = verify.matches(content_of(reply)["results"])
+            verify.check_exact(sample.items, query, found, distances, "the service")
+    return bare, ours
+
+
+def _added_ms(ours: list[float], bare: list[float]) -> float:
+    return median_ms([a - b for a, b in zip(ours, bare, strict=True)])
 
 
 def _many_clients(
