@@ -72,6 +72,10 @@ class Backend(Protocol):
     def most_payload_bytes(self) -> int | None:
         """The longest payload, as JSON in UTF-8, or None of any length."""
 
+    @property
+    def most_document_bytes(self) -> int | None:
+        """The longest document that is kept, or None of any length."""
+
     def beside(self, row: CollectionRow) -> CollectionRow | None:
         """The collection that is written with this one, while one is coded anew into the other."""
 

@@ -47,6 +47,10 @@ class Embedded:
     def most_payload_bytes(self) -> None:
         """Of any length."""
 
+    @property
+    def most_document_bytes(self) -> None:
+        """Of any length."""
+
     def require_reachable(self) -> None:
         """It is in this process."""
 

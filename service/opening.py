@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from service.analyses import Analyses
+from service.coding_anew import CodingAnew
 from service.collections import Collections
 from service.duplicates import Duplicates
 from service.embedded import Embedded, EmbeddedMoments
@@ -75,7 +76,7 @@ def opened(database: Path, hashers: Hashers, stages: Stages = untimed, threads: 
         duplicates = Duplicates(backend, moments)
         analyses = Analyses(samples, hashers)
         coding = RecodingWriter(writer)
-        recodings = Recodings(reader, pairs, steps, coding, hashers)
+        recodings = Recodings(reader, pairs, steps, coding, CodingAnew(hashers))
         works: dict[Kind, Work] = {"recode": Work(recodings.step, True), "discard": Work(coding.sweep)}
         lock = database.with_name(f"{database.name}-jobs")
         jobs = stack.enter_context(closing(Jobs(pairs, seeking, coding, rows, works, lock, watching)))

@@ -90,24 +90,20 @@ class Upserts:
         hasher = self._hashers.bound(name, row.settings.hasher, row.settings.hasher_checksum)
         documents = [(item.kind, item.document) for item in items]
         coded, faults = encode(documents, row.settings.bits, hasher, "items", _documents_only(row))
-        faults |= self._too_large(items)
         stored = [None if each is None else store(row, item, each) for item, each in zip(items, coded, strict=True)]
-        return stored, faults
+        return stored, faults | self._too_large(items, stored)
 
-    def _too_large(self, items: Sequence[Item]) -> Faults:
-        most = self._backend.most_payload_bytes
-        if most is None:
-            return {}
-        return {
-            place: Fault(
-                f"items/{place}/payload",
-                TooLargeError.status,
-                TooLargeError.title,
-                f"expected at most {most} bytes, as this store keeps no longer ones, got {len(item.payload)}",
-            )
-            for place, item in enumerate(items)
-            if item.payload is not None and len(item.payload) > most
-        }
+    def _too_large(self, items: Sequence[Item], stored: Stored) -> Faults:
+        """What is longer than the store keeps."""
+        most, most_of_document = self._backend.most_payload_bytes, self._backend.most_document_bytes
+        faults: Faults = {}
+        for place, (item, kept) in enumerate(zip(items, stored, strict=True)):
+            if most is not None and len(item.payload or b"") > most:
+                faults[place] = _too_long(place, "payload", most, len(item.payload or b""))
+            document = b"" if kept is None else kept.document or b""
+            if most_of_document is not None and len(document) > most_of_document:
+                faults[place] = _too_long(place, item.kind, most_of_document, len(document))
+        return faults
 
 
 def store(row: CollectionRow, item: Item, coded: Coded) -> StoredItem:
@@ -120,6 +116,11 @@ def store(row: CollectionRow, item: Item, coded: Coded) -> StoredItem:
         None if keep == "none" or coded.features is None else kept_features.pack(coded.features, keep),
         kept_documents.pack(item.kind, item.document) if row.settings.keep_documents else None,
     )
+
+
+def _too_long(place: int, part: str, most: int, came: int) -> Fault:
+    detail = f"expected at most {most} bytes, as this store keeps no longer ones, got {came}"
+    return Fault(f"items/{place}/{part}", TooLargeError.status, TooLargeError.title, detail)
 
 
 def _documents_only(row: CollectionRow) -> str | None:

@@ -33,6 +33,11 @@ def after(item_id: str) -> str:
     return f"id > {json.dumps(item_id, ensure_ascii=False)}"
 
 
+def until(item_id: str) -> str:
+    """An expression for the items whose ids come up to this one."""
+    return f"id <= {json.dumps(item_id, ensure_ascii=False)}"
+
+
 def both(one: str, other: str) -> str:
     """An expression for what both let through."""
     return f"({one}) and ({other})" if one and other else one or other

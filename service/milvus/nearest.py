@@ -4,7 +4,7 @@ So more are asked for than are wanted, until the last of them is farther than th
 gives no more, the tied are read in the order of their ids until there are enough: the more there are, the sooner.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import nsmallest
 from typing import Any
@@ -21,6 +21,7 @@ from service.milvus.schema import stored_item
 from service.milvus.table import Table
 from service.ordering import ordered, with_carried, without_itself
 from service.stages import Stages, untimed
+from service.store.errors import StoreBusyError
 from service.store.schema import CollectionRow
 
 MOST = 16_384
@@ -28,6 +29,7 @@ MOST = 16_384
 MOST_ROWS = 65_536
 SLACK = 64
 FARTHER = 8
+ATTEMPTS = 20
 Row = dict[str, Any]
 # Distance, id, row.
 Hit = tuple[int, str, Row]
@@ -54,18 +56,48 @@ class Source:
                 f"expected at most {MOST - 1}, as Milvus finds no more at once, got {most}", "limit"
             )
         asked = Asked(self.table, wanted.filter, _fields(wanted), count, wanted.exact or wanted.filter is not None)
-        with self.stages("index"):
-            near = asked.nearest([query.code for query in queries])
+        for _ in range(ATTEMPTS):
+            with self.stages("index"):
+                near = asked.nearest([query.code for query in queries])
+            matches = self._matches(queries, wanted, without, near)
+            if matches is not None:
+                return matches
+        raise StoreBusyError("expected these items to rest for a moment, they are written faster than they are read")
+
+    def _matches(
+        self, queries: Sequence[Coded], wanted: Wanted, without: Sequence[str | None], near: Sequence[Sequence[Hit]]
+    ) -> list[list[Match]] | None:
+        """The matches of each query; None where one was written meanwhile, of which the document is to be carried."""
+        most = rescoring.most(wanted)
         found = []
-        numbered: dict[int, bytes] = {}
+        rows: dict[int, Row] = {}
         for hits, itself in zip(near, without, strict=True):
             within = [hit for hit in hits if wanted.max_distance is None or hit[0] <= wanted.max_distance]
-            items = {len(numbered) + place: (hit[0], stored_item(hit[2])) for place, hit in enumerate(within)}
-            numbered |= {number: item.features or b"" for number, (_, item) in items.items()}
+            items = {len(rows) + place: (hit[0], stored_item(hit[2])) for place, hit in enumerate(within)}
+            rows |= {len(rows) + place: hit[2] for place, hit in enumerate(within)}
             found.append(without_itself(items, itself, most))
-        kept = numbered if "features" in _fields(wanted) else None
+        kept = None
+        if "features" in _fields(wanted):
+            kept = {number: stored_item(row).features or b"" for number, row in rows.items()}
         matches = ordered(self.row.settings, queries, found, wanted, kept)
-        return with_carried(self.row.settings, matches, found, wanted, kept) if wanted.carried - PAYLOAD else matches
+        if not wanted.carried - PAYLOAD:
+            return matches
+        documents = self._documents(matches, rows) if "document" in wanted.carried else {}
+        if documents is None:
+            return None
+        return with_carried(self.row.settings, matches, found, wanted, kept, documents)
+
+    def _documents(self, matches: Sequence[Sequence[Match]], rows: Mapping[int, Row]) -> dict[int, bytes] | None:
+        """The documents of the matches, by the numbers of their rows, read a few at a time, as they are long.
+
+        None where one of them is not any more what was found.
+        """
+        ids = {match.id for each in matches for match in each}
+        now = {row["id"]: row for some in self.table.whole(sorted(ids)) for row in some}
+        asked = {number: row for number, row in rows.items() if row["id"] in ids}
+        if any(now.get(row["id"], {}).get("written") != row["written"] for row in asked.values()):
+            return None
+        return {number: stored_item(now[row["id"]]).document or b"" for number, row in asked.items()}
 
 
 def _fields(wanted: Wanted) -> list[str]:
@@ -74,6 +106,8 @@ def _fields(wanted: Wanted) -> list[str]:
         fields.append("code")
     if wanted.rank == "rescored" or "features" in wanted.carried:
         fields.append("features")
+    if "document" in wanted.carried:
+        fields.append("written")
     return fields
 
 

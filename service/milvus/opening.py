@@ -5,14 +5,21 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 
 from service.analyses import Analyses
+from service.coding_anew import CodingAnew
 from service.collections import Collections
 from service.duplicates import Duplicates
 from service.hashers import Hashers
 from service.milvus.address import Address
 from service.milvus.backend import Milvus
 from service.milvus.connection import Connection
+from service.milvus.endings import Endings
+from service.milvus.jobs import MilvusJobs
+from service.milvus.ledger import Ledger
+from service.milvus.marks import Marks
 from service.milvus.moments import MilvusMoments
-from service.milvus.refused import NoJobs, NoRecodings
+from service.milvus.names import Names
+from service.milvus.pairs import Pairs
+from service.milvus.recoding import MilvusRecodings
 from service.remembered import Remembering
 from service.stages import Stages, untimed
 from service.upserts import Upserts
@@ -25,7 +32,7 @@ class Opened:
     collections: Collections
     duplicates: Duplicates
     analyses: Analyses
-    recodings: NoRecodings
+    recodings: MilvusRecodings
     jobs: Remembering
 
     def load(self) -> None:
@@ -37,12 +44,17 @@ def opened(address: Address, hashers: Hashers, stages: Stages = untimed) -> Iter
     """Serve the collections of a Milvus, which need not be there yet, until the block ends."""
     with ExitStack() as stack:
         connection = stack.enter_context(closing(Connection(address)))
-        backend = Milvus(connection, stages)
+        names, marks, anew = Names(connection), Marks(connection), CodingAnew(hashers)
+        endings = Endings(names, marks)
+        pairs = Pairs(names, marks, endings, anew)
+        backend = Milvus(connection, names, pairs, endings, stages)
         moments = MilvusMoments(backend)
+        recodings = MilvusRecodings(names, marks, endings, pairs, anew)
+        jobs = stack.enter_context(closing(MilvusJobs(marks, Ledger(connection), endings, recodings)))
         yield Opened(
             Collections(backend, hashers, Upserts(backend, hashers, stages), stages),
             Duplicates(backend, moments),
             Analyses(moments, hashers),
-            NoRecodings(backend),
-            stack.enter_context(closing(Remembering(NoJobs()))),
+            recodings,
+            stack.enter_context(closing(Remembering(jobs))),
         )

@@ -1,20 +1,22 @@
 """One collection in Milvus, read and searched as its settings say; also the one that Milvus does not hold yet."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from service.milvus import schema
 from service.milvus.connection import Connection, NotLoadedError
-from service.milvus.filtering import after, both
+from service.milvus.filtering import after, among, both
 from service.store.schema import CollectionRow
 
 T = TypeVar("T")
 LEVELS = {"strong": "Strong", "session": "Session", "bounded": "Bounded", "eventually": "Eventually"}
 PAGE_ROWS = 4096
-# What keeps a collection as it is, where that is read at length: a moment that has passed for every part of Milvus.
-AS_IT_WAS = "Eventually"
+# So many of the longest are less than the 64 MB that Milvus takes at once.
+WITH_DOCUMENTS, WITH_FEATURES = 32, 500
+STRONG, AT_ONCE = LEVELS["strong"], LEVELS["eventually"]
+Versions = dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -27,25 +29,36 @@ class Table:
     @property
     def name(self) -> str:
         """As Milvus knows it."""
-        return schema.milvus_name(self.row.name)
+        return schema.items_name(self.row.number)
 
     @property
     def level(self) -> str:
         """Its consistency."""
         return LEVELS[self.row.settings.consistency or "strong"]
 
-    def query(self, expression: str, fields: list[str], limit: int | None = None) -> list[dict[str, Any]]:
-        """Rows in no order, but the first `limit` by id where there is one."""
+    def query(
+        self, expression: str, fields: list[str], limit: int | None = None, level: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Rows in no order, but the first `limit` by id where there is one; `level` in place of its consistency."""
         bound = {} if limit is None else {"limit": limit}
-        return self._loaded(
-            lambda: self.connection.call(
-                "query", self.name, filter=expression, output_fields=fields, consistency_level=self.level, **bound
-            )
-        )
+        wanted = {"filter": expression, "output_fields": fields, "consistency_level": level or self.level}
+        return self._loaded(lambda: self.connection.call("query", self.name, **wanted, **bound))
 
-    def count(self, expression: str = "") -> int:
+    def count(self, expression: str = "", level: str | None = None) -> int:
         """How many items there are, or that an expression lets through."""
-        return int(self.query(expression, ["count(*)"])[0]["count(*)"])
+        return int(self.query(expression, ["count(*)"], level=level)[0]["count(*)"])
+
+    def whole(self, ids: Sequence[str], level: str | None = None) -> Iterator[list[dict[str, Any]]]:
+        """Rows by id, with all that is kept of them, so many at a time as Milvus takes in one message."""
+        settings = self.row.settings
+        step = WITH_DOCUMENTS if settings.keep_documents else WITH_FEATURES
+        for start in range(0, len(ids), step):
+            yield self.query(among(ids[start : start + step]), schema.every_field(settings), level=level)
+
+    def versions(self, expression: str, limit: int | None = None) -> Versions:
+        """When each item was written, by id, over all that was acknowledged; of `limit` items those first by id."""
+        found = self.query(expression, ["id", "written"], limit, STRONG)
+        return {each["id"]: each["written"] for each in found}
 
     def by_id(self, expression: str, fields: list[str], start: str = "") -> Iterator[list[dict[str, Any]]]:
         """All rows in the order of their ids that come after `start`, in blocks."""
@@ -86,7 +99,7 @@ class Table:
 
     def prepare(self) -> None:
         """Have it indexed and held in memory; nothing changes where it is."""
-        self.connection.call("create_index", self.name, schema.index_parameters(self.row.settings.index))
+        self.connection.call("create_index", self.name, schema.index_parameters(self.row.settings.index), sync=False)
         self.connection.call("load_collection", self.name)
 
     def _loaded(self, call: Callable[[], T]) -> T:

@@ -4,7 +4,7 @@ Some are done by whichever process comes by, and gone on with after a restart. T
 can do them: they end with it.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from sqlite3 import Connection
 from time import time
@@ -191,6 +191,10 @@ def _jobs(rows: Any) -> Iterator[Job]:
         # Damage can make a number of what was text.
         fits = isinstance(state, str) and isinstance(content, bytes)
         require(fits and job_checksum(number, state, content) == checksum, f"job {number}")
-        given = orjson.loads(content)
-        given["first_errors"] = tuple(ItemError(**each) for each in given["first_errors"])
-        yield Job(number=number, state=state, **given)
+        yield job_of({"number": number, "state": state, **orjson.loads(content)})
+
+
+def job_of(given: Mapping[str, Any]) -> Job:
+    """A job from what `asdict` made of it, by way of JSON."""
+    errors = tuple(ItemError(**each) for each in given["first_errors"])
+    return Job(**{**given, "first_errors": errors})

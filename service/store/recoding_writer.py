@@ -86,9 +86,9 @@ class RecodingWriter:
             statements.note_change(connection, recoding.new)
             missing = _missing(connection, recoding)
             if not recoding.automatic:
-                return jobs.end(connection, job, "succeeded", _told(missing))
+                return jobs.end(connection, job, "succeeded", told_missing(missing))
             if missing:
-                return jobs.end(connection, job, "failed", f"not switched: {_told(missing)}")
+                return jobs.end(connection, job, "failed", f"not switched: {told_missing(missing)}")
             _switch(connection, ready)
             return jobs.end(connection, job, "succeeded")
 
@@ -103,7 +103,7 @@ class RecodingWriter:
                 raise ConflictError(f"expected a re-coding that is ready, got one that is {recoding.stage}")
             missing = _missing(connection, recoding)
             if missing and not without_refused:
-                raise ConflictError(f"expected all items to be coded by the new hasher: {_told(missing)}")
+                raise ConflictError(f"expected all items to be coded by the new hasher: {told_missing(missing)}")
             _switch(connection, recoding)
 
     def roll_back(self, collection: int) -> Job:
@@ -183,7 +183,8 @@ def _missing(connection: Connection, recoding: Recoding) -> int:
     return _count(connection, recoding.old) - _count(connection, recoding.new)
 
 
-def _told(missing: int) -> str | None:
+def told_missing(missing: int) -> str | None:
+    """What has to be done about items that the new hasher refused, None where there are none."""
     if not missing:
         return None
     return (

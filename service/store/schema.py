@@ -104,6 +104,8 @@ class CollectionRow:
     number: int
     name: str
     settings: CollectionSettings
+    # The re-coding that it is part of, of stores that tell it with the row.
+    recoding: int | None = field(default=None, repr=False, compare=False)
 
 
 class StoredItem(NamedTuple):

@@ -7,7 +7,11 @@ import pytest
 from tests.milvus.server import MilvusServer
 
 # What is read with strong consistency waits for the next of these: 200 ms by default.
-QUICK = {"proxy": {"timeTickInterval": 20}}
+QUICK = {
+    "proxy": {"timeTickInterval": 20},
+    # How soon a new collection is in memory: each looks once a second, else.
+    "queryCoord": {"checkChannelInterval": 100, "checkSegmentInterval": 100, "distPullInterval": 100},
+}
 
 
 @pytest.fixture(scope="package")

@@ -180,12 +180,18 @@ def test_a_manual_switch_waits_and_a_rollback_loses_no_write(client: httpx.Clien
         del documents[each]
     assert client.post(f"{path}/delete", json={"ids": ["v00060"]}).json() == {"deleted": 1}
     assert client.post(f"{path}/delete", json={"filter": {"of": "v00061"}}).json() == {"deleted": 1}
-    assert client.patch(path, json={"index": {"kind": "ivf"}}).json()["hasher"] == "vectors@2"
     assert_searched(client, path, "vectors@2", codes(versions, "vectors@2", documents), QUERY)
     assert ended(client, path, "rollback")["done"] == len(documents)
     assert_searched(client, path, "vectors@1", codes(versions, "vectors@1", documents), QUERY)
-    assert client.get(path).json()["index"] == {"kind": "ivf"}
     assert client.post(f"{path}/recode/rollback").status_code == 404
+
+
+def test_another_index_is_one_of_both_halves(client: httpx.Client) -> None:
+    path = create(client, "lists")
+    over(client, recode(client, path, "vectors@2")["id"])
+    assert client.patch(path, json={"index": {"kind": "ivf"}}).json()["hasher"] == "vectors@2"
+    ended(client, path, "rollback")
+    assert client.get(path).json()["index"] == {"kind": "ivf"}
 
 
 def test_items_that_the_new_hasher_refuses(client: httpx.Client, versions: Path) -> None:
