@@ -77,17 +77,20 @@ class Remembering:
         return self._watching.queue(kind, collection, about)
 
     def all(self, collection: str | None = None, states: Sequence[State] = (), kinds: Sequence[Kind] = ()) -> list[Job]:
-        """Jobs, the newest first, this process's own before the others."""
-        watched = self._watching.now()
-        own = [watched[job.number].job if job.number in watched else job for job in self._own.all()]
-        return [*jobs.chosen(own, collection, states, kinds), *self._shared.all(collection, states, kinds)]
+        """Jobs, the newest first."""
+        own = jobs.chosen(self._of_this_process(), collection, states, kinds)
+        return sorted([*own, *self._shared.all(collection, states, kinds)], key=lambda job: -job.created)
 
     def get(self, number: int) -> Job:
         """One job; raises UnknownJobError."""
-        own = next((job for job in self.all() if job.number == number and job.owner is not None), None)
+        own = next((job for job in self._of_this_process() if job.number == number), None)
         return self._shared.get(number) if own is None else own
 
     def cancel(self, number: int) -> Job:
         """End a job and undo what it did; raises UnknownJobError, or ConflictError where that cannot be."""
         cancelled = self._watching.cancel(number)
         return self._shared.cancel(number) if cancelled is None else cancelled
+
+    def _of_this_process(self) -> list[Job]:
+        watched = self._watching.now()
+        return [watched[job.number].job if job.number in watched else job for job in self._own.all()]

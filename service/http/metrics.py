@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from fastapi import APIRouter
@@ -13,6 +14,7 @@ from prometheus_client.core import Metric
 
 from service.background import WatchedBoard
 from service.collections import Collections
+from service.errors import StoreUnavailableError
 from service.http.access import READ
 from service.http.measuring import gauge
 from service.http.state import AnyState, State
@@ -58,7 +60,8 @@ def _now(state: State) -> Iterator[Metric]:
         if state.settings.embedded:
             # Milvus would have to count the items anew for each, and has metrics of its own.
             yield from _collections(state.collections, pid)
-        yield from _jobs(state.jobs)
+        with suppress(StoreUnavailableError):
+            yield from _jobs(state.jobs)
 
 
 def _jobs(jobs: WatchedBoard) -> Iterator[Metric]:

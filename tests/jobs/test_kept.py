@@ -3,7 +3,7 @@
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -13,11 +13,10 @@ import pytest
 
 from service.errors import ConflictError, UnknownJobError
 from service.living import Living
-from service.milvus.refused import NoJobs
 from service.remembered import Remembered, Remembering
 from service.store import jobs
 from service.store.errors import StorageFullError
-from service.store.jobs import ENDED_KEPT, ItemError, Job
+from service.store.jobs import ENDED_KEPT, ItemError, Job, Kind, State
 from service.store.jobs_writer import JobsWriter
 from service.store.recoding_reader import RecodingReader
 from service.store.writer import Writer
@@ -213,6 +212,24 @@ def test_a_process_lives_until_it_is_closed_or_killed(tmp_path: Path) -> None:
     one.close()
     third.close()
     assert list(tmp_path.iterdir()) == []
+
+
+class NoJobs:
+    """A board of no jobs that all processes share."""
+
+    def start(self) -> None:
+        pass
+
+    def wake(self) -> None:
+        pass
+
+    def all(self, collection: str | None = None, states: Sequence[State] = (), kinds: Sequence[Kind] = ()) -> list[Job]:
+        return []
+
+    def get(self, number: int) -> Job:
+        raise UnknownJobError(f"expected the id of a job that is known, got {number}")
+
+    cancel = get
 
 
 def test_without_a_database_a_process_tells_of_its_own_beside_those_of_all(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ def test_milvus_is_measured_and_left_without_the_collection(tmp_path: Path) -> N
         assert name == "--store"
         stores_part.measure(tmp_path, draw(small.main, small), small, figures, compared)
         client = MilvusClient(address.replace("milvus://", "http://"))
-        assert not [each for each in client.list_collections() if "benchmark" in each]
+        assert client.list_collections() == []
         client.close()
     assert figures.value("stores", small.main, "Milvus, session: recall@10") == 1
     assert len(figures.figures) == 9 and all(figure.value > 0 for figure in figures.figures)
