@@ -8,14 +8,12 @@ from contextlib import suppress
 from dataclasses import replace
 from time import time
 
-from service.milvus.marks import Mark, Marks, Stage
+from service.milvus.marks import DELETED, Mark, Marks, Stage, ended
 from service.milvus.names import Names
 from service.milvus.table import STRONG
 from service.store import jobs
 from service.store.errors import UnknownCollectionError
 from service.store.jobs import Job, State
-
-DELETED = "the collection was deleted"
 
 
 class Endings:
@@ -33,23 +31,22 @@ class Endings:
         gone = mark.other(mark.new if stage == "done" else mark.old)
         job = ended(mark.job, state, DELETED if stage == "gone" else detail)
         discard = None if stage == "gone" else self._discard(mark, gone)
-        moved = self._marks.advance(mark, stage)
-        if moved is None:
-            return None
-        moved = replace(moved, progress=replace(mark.progress, job=job), discard=discard)
-        self._marks.note(moved)
-        self.settle(moved)
+        # First: what is over may be swept away in the next moment, by another replica.
+        noted = self._marks.note(replace(mark, progress=replace(mark.progress, job=job), discard=discard))
+        moved = None if noted is None else self._marks.advance(noted, stage)
+        if moved is not None:
+            self.settle(moved)
         return moved
 
     def settle(self, mark: Mark) -> None:
         """Give the name to what is to have it, and what is kept back to itself; nothing where that is done."""
         now = self._names.row(mark.name)
-        if now is None or now.number not in (mark.old, mark.new):
+        if now is None or now.number not in (mark.old, mark.new) or mark.stage in ("coding", "ready"):
             return
         if mark.stage == "gone":
             self._names.take(mark.name)
             return
-        if now.number != mark.named:
+        if now.number != mark.named and self._is_still(mark):
             self._names.pass_on(mark.name, mark.named)
         if mark.over:
             self._names.note_recoding(mark.named, None)
@@ -69,6 +66,11 @@ class Endings:
         done = replace(discard, done=discard.total or 0, started=started, seconds=time() - started)
         return [job, ended(done, "succeeded", None)]
 
+    def _is_still(self, mark: Mark) -> bool:
+        """Whether nobody took it further since it was read."""
+        now = self._marks.find(mark.number)
+        return now is not None and now.stage == mark.stage
+
     def _discard(self, mark: Mark, gone: int) -> Job:
         count = 0
         with suppress(UnknownCollectionError):
@@ -80,10 +82,3 @@ class Endings:
 def new_job_number() -> int:
     """One that is higher than those before, of whatever replica: microseconds since 1970."""
     return int(time() * 1_000_000)
-
-
-def ended(job: Job, state: State, detail: str | None) -> Job:
-    """A job that is over, as it was where it was so already."""
-    if not job.unfinished:
-        return job
-    return replace(job, state=state, detail=detail, waits_for=None, ended=time())

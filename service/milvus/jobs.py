@@ -116,7 +116,8 @@ class MilvusJobs:
         if mark.stage == "switched":
             # Where the one that asked for the switch was killed.
             self._endings.settle(mark)
-        return mark.over or mark.job.unfinished
+        # A job that is over while items are still coded was ended by one that was killed before the rest of it.
+        return mark.over or mark.job.unfinished or mark.stage == "coding"
 
     def _goes_on(self) -> bool:
         return not self._stopping.is_set() and self._ledger.hold()
@@ -126,7 +127,7 @@ class MilvusJobs:
         now: Mark | None = mark
         try:
             if not mark.over:
-                now = self._marks.note(_running(mark))
+                now = self._marks.note(_running(mark)) if mark.job.unfinished else self._endings.end(mark, "back")
             while now is not None and not now.over and now.job.unfinished and self._goes_on():
                 mark = now
                 now = self._recodings.step(now)

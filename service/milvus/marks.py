@@ -9,7 +9,8 @@ import secrets
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, cast, get_args
+from time import time
+from typing import Any, Literal, cast
 
 import orjson
 
@@ -17,14 +18,14 @@ from service.errors import StoreUnavailableError
 from service.milvus import schema
 from service.milvus.connection import Connection
 from service.store.errors import UnknownCollectionError
-from service.store.jobs import Job, job_of
+from service.store.jobs import Job, State, job_of
 
 PREFIX, ALIAS = "hammingwayrecoding_", "hammingwaymark_"
 PROPERTY, PROGRESS, DISCARD = "hammingway.mark", "hammingway.progress", "hammingway.discard"
 # `back`: the old codes stay; `done`: the new ones do; `gone`: none does.
 Stage = Literal["coding", "ready", "switched", "back", "done", "gone"]
 OVER: tuple[Stage, ...] = ("back", "done", "gone")
-STAGES: tuple[Stage, ...] = get_args(Stage)
+DELETED = "the collection was deleted"
 
 
 @dataclass(frozen=True)
@@ -89,8 +90,8 @@ class Mark:
 
     def jobs(self) -> Iterator[Job]:
         """What is told of it."""
-        yield self.job
-        if self.discard is not None:
+        yield ended(self.job, "cancelled", DELETED if self.stage == "gone" else None) if self.over else self.job
+        if self.over and self.discard is not None:
             yield self.discard
 
 
@@ -106,17 +107,17 @@ class Marks:
         properties = {PROPERTY: orjson.dumps(told).decode(), PROGRESS: _packed(mark.progress)}
         # One of another description is another one to Milvus, which else would take the second for the first.
         description = f"{mark.number}"
-        with suppress(StoreUnavailableError):
+        fields = schema.without_items(description)
+        try:
             self._connection.call(
-                "create_collection",
-                mark.milvus_name,
-                schema=schema.without_items(description),
-                num_shards=1,
-                properties=properties,
+                "create_collection", mark.milvus_name, schema=fields, num_shards=1, properties=properties
             )
-        there = self._at(mark.milvus_name)
-        if there is None or there.number != mark.number:
-            return False
+        except StoreUnavailableError:
+            there = self._at(mark.milvus_name)
+            if there is None:
+                raise
+            if there.number != mark.number:
+                return False
         self.publish(mark)
         return True
 
@@ -167,6 +168,13 @@ class Marks:
         except UnknownCollectionError:
             return None
         return _mark(described)
+
+
+def ended(job: Job, state: State, detail: str | None) -> Job:
+    """A job that is over, as it was where it was so already."""
+    if not job.unfinished:
+        return job
+    return replace(job, state=state, detail=detail, waits_for=None, ended=time())
 
 
 def new_number() -> int:

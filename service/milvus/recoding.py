@@ -12,9 +12,9 @@ from models.hasher import Hasher
 from service.coding_anew import CodingAnew
 from service.errors import ConflictError, UnknownRecodingError
 from service.milvus import schema
-from service.milvus.endings import Endings, ended, new_job_number
+from service.milvus.endings import Endings, new_job_number
 from service.milvus.filtering import after, both, until
-from service.milvus.marks import Mark, Marks, Progress, new_number
+from service.milvus.marks import Mark, Marks, Progress, ended, new_number
 from service.milvus.names import Names
 from service.milvus.pairs import Pairs
 from service.milvus.table import AT_ONCE, STRONG, Table
@@ -26,7 +26,7 @@ from service.store.jobs import FIRST_ERRORS, Job
 from service.store.recoding_writer import told_missing
 from service.store.schema import CollectionRow
 
-BATCH_ITEMS = 1000
+BATCH_ITEMS = 500
 COMPARED_ITEMS = 4096
 # By so much the clocks of two replicas may differ.
 SLACK = 60 * 1_000_000 << 12

@@ -1,0 +1,345 @@
+"""Re-coding over a Milvus, where one transaction is several steps: written in between, cut off, several at once."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from service.coding_anew import CodingAnew
+from service.collections import NewCollection
+from service.filters import parse_filter
+from service.hashers import Hashers
+from service.items import Item
+from service.milvus.address import Address
+from service.milvus.connection import Connection
+from service.milvus.ledger import Ledger
+from service.milvus.marks import Mark
+from service.milvus.opening import Opened, opened
+from service.milvus.pairs import Pairs
+from service.milvus.schema import stored_item
+from service.milvus.table import STRONG, Table
+from service.store import jobs
+from tests.milvus.server import MilvusServer
+from tests.recoding.calls import codes
+from tests.recoding.conftest import versions
+
+__all__ = ["versions"]
+Vectors = dict[str, list[float]]
+
+
+class KilledError(Exception):
+    """The service is no more."""
+
+
+class Service:
+    """A service without HTTP, whose jobs are done step by step."""
+
+    def __init__(self, parts: Opened) -> None:
+        self.parts = parts
+        self.collections = parts.collections
+        self.recodings = parts.recodings
+
+    def create(self, name: str, documents: Vectors) -> None:
+        self.collections.create(name, NewCollection(hasher="vectors@1", keep_documents=True))
+        self.upsert(name, documents)
+
+    def upsert(self, name: str, documents: Vectors) -> None:
+        self.collections.upsert(name, [Item(each, "vector", vector) for each, vector in documents.items()])
+
+    def codes(self, name: str) -> dict[str, str]:
+        return {item.id: item.code.hex() for item in self.collections.page(name, 1000, "", None)[1]}
+
+    def mark(self, name: str) -> Mark:
+        return self.recodings._required(name)
+
+    def step(self, name: str) -> Mark | None:
+        return self.recodings.step(self.mark(name))
+
+    def finish_job(self, name: str) -> None:
+        while self.mark(name).job.unfinished:
+            self.step(name)
+
+    def look_for_work(self) -> None:
+        self.parts.jobs._shared._work()
+
+
+@pytest.fixture
+def service(milvus: MilvusServer, versions: Path) -> Iterator[Service]:
+    with opened(_address(milvus), Hashers(versions)) as parts:
+        yield Service(parts)
+
+
+def _address(milvus: MilvusServer) -> Address:
+    return Address(milvus.uri.replace("http://", "milvus://"))
+
+
+def _vectors(seed: int, ids: str) -> Vectors:
+    rng = np.random.default_rng(seed)
+    return {each: rng.standard_normal(12).astype(np.float32).tolist() for each in ids}
+
+
+def _assert_both(service: Service, name: str, versions: Path, documents: Vectors, other: str = "vectors@2") -> None:
+    """Either half holds just these, by its own hasher, once it is switched, and when it is rolled back."""
+    service.recodings.switch(name)
+    assert service.codes(name) == codes(versions, other, documents)
+    service.recodings.roll_back(name)
+    assert service.codes(name) == codes(versions, "vectors@1", documents)
+
+
+def test_what_is_written_while_a_batch_is_coded_is_not_overwritten_by_it(
+    service: Service, versions: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    documents = _vectors(0, "abcd")
+    plain, times = CodingAnew.code, []
+
+    def code(self: CodingAnew, *arguments: Any) -> Any:
+        coded = plain(self, *arguments)
+        if not times:
+            times.append(1)
+            documents.update(_vectors(1, "be"))
+            service.upsert("between", {each: documents[each] for each in "be"})
+            service.collections.delete_items("between", ["c"])
+            del documents["c"]
+        return coded
+
+    service.create("between", documents)
+    service.recodings.begin("between", "vectors@2", False)
+    monkeypatch.setattr(CodingAnew, "code", code)
+    service.finish_job("between")
+    job = service.mark("between").job
+    assert (job.state, job.done, job.errors) == ("succeeded", 4, 0)
+    _assert_both(service, "between", versions, documents)
+
+
+def test_one_that_begins_or_ends_while_a_write_is_coded_has_it_written_again(
+    service: Service, versions: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    documents = _vectors(2, "ab")
+    service.create("begins", documents)
+    upserts = service.collections._upserts
+    plain = upserts._both
+    then: list[Callable[[], object]] = []
+
+    def both(*arguments: Any) -> Any:
+        coded = plain(*arguments)
+        if then:
+            then.pop()()
+        return coded
+
+    monkeypatch.setattr(upserts, "_both", both)
+    changes: list[Callable[[], object]] = [
+        lambda: (service.recodings.begin("begins", "vectors@2", True), service.finish_job("begins")),
+        lambda: service.recodings.roll_back("begins"),
+        lambda: (service.recodings.begin("begins", "vectors@2", True), service.finish_job("begins")),
+        lambda: service.recodings.finish("begins"),
+        lambda: service.recodings.begin("begins", "vectors@1", False),
+    ]
+    for turn, change in enumerate(changes):
+        then.append(change)
+        documents |= _vectors(3 + turn, "bc"[: 1 + turn % 2])
+        service.upsert("begins", documents)
+        (hasher,) = {described.hasher for described in service.collections.all() if described.name == "begins"}
+        assert hasher is not None
+        assert service.codes("begins") == codes(versions, hasher, documents)
+    service.finish_job("begins")
+    service.recodings.switch("begins")
+    assert service.codes("begins") == codes(versions, "vectors@1", documents)
+
+
+@pytest.mark.parametrize("stage", ["coding", "compared", "ready", "switched"])
+def test_what_was_written_to_one_half_alone_as_its_service_was_killed_is_made_the_same(
+    service: Service, versions: Path, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    name = f"torn-{stage}"
+    documents = _vectors(4, "abcdef")
+    service.create(name, documents)
+    service.recodings.begin(name, "vectors@2", False)
+    if stage != "coding":
+        service.step(name)
+    if stage in ("ready", "switched"):
+        service.finish_job(name)
+    if stage == "switched":
+        service.recodings.switch(name)
+    _cut_off_before_the_other_half(service, name, monkeypatch)
+    new = _vectors(5, "bg")
+    with pytest.raises(KilledError):
+        service.upsert(name, new)
+    with pytest.raises(KilledError):
+        service.collections.delete_items(name, ["c"])
+    monkeypatch.undo()
+    documents |= new
+    del documents["c"]
+    if stage != "switched":
+        service.finish_job(name)
+        service.recodings.switch(name)
+    assert service.codes(name) == codes(versions, "vectors@2", documents)
+    service.recodings.roll_back(name)
+    expected = codes(versions, "vectors@1", documents)
+    found = service.codes(name)
+    # To delete what is not acknowledged may be undone, as that has no time of its own.
+    found.pop("c", None)
+    assert found == expected
+
+
+def _cut_off_before_the_other_half(service: Service, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    named = service.recodings._row(name).number
+    for method in ("upsert", "delete"):
+        plain = getattr(Table, method)
+
+        def write(self: Table, *arguments: Any, plain: Callable[..., None] = plain) -> None:
+            if self.row.number != named:
+                raise KilledError
+            plain(self, *arguments)
+
+        monkeypatch.setattr(Table, method, write)
+
+
+def test_a_switch_and_an_end_that_were_cut_off_are_completed_by_whoever_comes_by(
+    service: Service, versions: Path
+) -> None:
+    documents = _vectors(6, "abc")
+    service.create("halfway", documents)
+    for keeps, hasher in (("back", "vectors@1"), ("done", "vectors@2")):
+        service.recodings.begin("halfway", "vectors@2", False)
+        service.finish_job("halfway")
+        assert service.recodings._marks.advance(service.mark("halfway"), "switched") is not None
+        # Neither has the other's name yet.
+        assert service.collections.get("halfway").hasher == "vectors@1"
+        documents |= _vectors(7, "b")
+        service.upsert("halfway", documents)
+        service.look_for_work()
+        assert service.collections.get("halfway").hasher == "vectors@2"
+        assert service.codes("halfway") == codes(versions, "vectors@2", documents)
+        assert service.recodings._marks.advance(service.mark("halfway"), keeps) is not None
+        documents |= _vectors(8, "cd")
+        service.upsert("halfway", documents)
+        assert service.collections.get("halfway").hasher == hasher
+        assert service.codes("halfway") == codes(versions, hasher, documents)
+        service.look_for_work()
+        assert service.codes("halfway") == codes(versions, hasher, documents)
+        assert [mark for mark in service.recodings._marks.all() if mark.name == "halfway"] == []
+        assert service.parts.jobs.all("halfway")[0].kind == "recode"
+
+
+def test_of_several_that_begin_at_once_one_does(milvus: MilvusServer, versions: Path, service: Service) -> None:
+    service.create("at-once", _vectors(9, "ab"))
+    begun, refused = [], []
+    with ExitStack() as stack:
+        others = [stack.enter_context(opened(_address(milvus), Hashers(versions))) for _ in range(4)]
+        for each in others:
+            assert each.collections.get("at-once").count == 2
+
+        def begin(parts: Opened) -> None:
+            try:
+                begun.append(parts.recodings.begin("at-once", "vectors@2", False))
+            except Exception as error:
+                refused.append(str(error))
+
+        _all_at_once([lambda parts=parts: begin(parts) for parts in others])
+    assert len(begun) == 1 and len(refused) == 3
+    assert {each.partition("expected 'at-once' not to be under re-coding")[0] for each in refused} == {""}
+    assert service.recodings.state("at-once").job == begun[0].number
+    service.finish_job("at-once")
+    assert service.mark("at-once").job.state == "succeeded"
+
+
+def test_replicas_that_write_the_same_items_at_once_leave_both_halves_the_same(
+    milvus: MilvusServer, versions: Path, service: Service
+) -> None:
+    ids = "abcdefgh"
+    service.create("contended", _vectors(10, ids))
+    service.recodings.begin("contended", "vectors@2", False)
+    failed: list[BaseException] = []
+    with ExitStack() as stack:
+        replicas = [Service(stack.enter_context(opened(_address(milvus), Hashers(versions)))) for _ in range(3)]
+
+        def write(replica: Service, seed: int) -> None:
+            try:
+                rng = np.random.default_rng(seed)
+                for turn in range(12):
+                    some = "".join(rng.choice(list(ids), 3, replace=False))
+                    if turn % 4 == 3:
+                        replica.collections.delete_items("contended", list(some))
+                    elif turn % 4 == 1:
+                        replica.collections.delete_matching("contended", parse_filter({"n": int(rng.integers(3))}))
+                    else:
+                        replica.upsert("contended", _vectors(int(rng.integers(2**32)), some))
+            except BaseException as error:
+                failed.append(error)
+
+        writers = [lambda seed=seed, each=each: write(each, seed) for seed, each in enumerate(replicas)]
+        _all_at_once([*writers, lambda: service.finish_job("contended")])
+        # And again, around a switch.
+        _all_at_once([*writers, lambda: service.recodings.switch("contended")])
+    assert failed == []
+    mark = service.mark("contended")
+    old, new = (_held(service.recodings._pairs.table(number)) for number in (mark.old, mark.new))
+    assert old.keys() == new.keys()
+    vectors = {each: document for each, (_, document) in old.items()}
+    assert {each: code for each, (code, _) in old.items()} == codes(versions, "vectors@1", vectors)
+    assert {each: code for each, (code, _) in new.items()} == codes(versions, "vectors@2", vectors)
+
+
+def _held(table: Table) -> dict[str, tuple[str, list[float]]]:
+    items = [stored_item(row) for row in table.query("", ["id", "code", "document"], 100, STRONG)]
+    return {item.id: (item.code.hex(), np.frombuffer((item.document or b"")[1:], "<f4").tolist()) for item in items}
+
+
+def _all_at_once(calls: list[Callable[[], object]]) -> None:
+    threads = [threading.Thread(target=call) for call in calls]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+
+
+def test_the_turn_to_do_the_jobs_is_one_replicas(milvus: MilvusServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.milvus.ledger.RENEWED_EACH_SECONDS", 0)
+    monkeypatch.setattr("service.milvus.ledger.LEASE_SECONDS", 0.5)
+    with ExitStack() as stack:
+        ledgers = []
+        for _ in range(5):
+            connection = Connection(_address(milvus))
+            stack.callback(connection.close)
+            ledgers.append(Ledger(connection))
+        held: list[Ledger] = []
+        while not held:
+            # Until whoever had the last turn is known to be gone.
+            _all_at_once([lambda each=each: held.append(each) if each.hold() else None for each in ledgers])
+        (first,) = held
+        second = next(each for each in ledgers if each is not first)
+        job = _over(7)
+        assert first.hold() and not second.hold()
+        assert first.archive([job]) and first.ended()[0] == job
+        # It gives no sign of life any more.
+        while not second.hold():
+            time.sleep(0.05)
+        assert not first.archive([_over(8)]) and not first.hold()
+        assert second.archive([_over(9)])
+        assert [each.number for each in first.ended()[:2]] == [9, 7]
+        second.release()
+        assert first.hold() and not second.hold()
+        first.release()
+
+
+def _over(number: int) -> jobs.Job:
+    return jobs.Job(10**17 + number, "recode", "turns", 0, "", 0, 1.0, "succeeded")
+
+
+def test_both_halves_are_written_by_no_more_than_is_needed(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without another writer nothing is coded twice."""
+    service.create("once-each", _vectors(11, "ab"))
+    service.recodings.begin("once-each", "vectors@2", False)
+    service.finish_job("once-each")
+    copied: list[Any] = []
+    plain = Pairs.copy
+    monkeypatch.setattr(Pairs, "copy", lambda self, *given: (copied.append(given), plain(self, *given))[1])
+    service.upsert("once-each", _vectors(12, "bc"))
+    service.collections.delete_items("once-each", ["a"])
+    service.recodings.switch("once-each")
+    assert copied == []
