@@ -14,7 +14,7 @@ from service.pool import Pool, settle, tell
 
 A = TypeVar("A")
 R = TypeVar("R")
-Answered = Sequence[R | Exception]
+Answered = Sequence[R | BaseException]
 MOST_TOGETHER = 32
 
 
@@ -59,14 +59,15 @@ class Combining(Generic[A, R]):
             self._announce(loop)
         try:
             results = self._answer([request for request, _ in taken])
-        except Exception as error:
+        except BaseException as error:
+            # Also what libraries raise that is no Exception: who waits has to be told, and the thread has to go on.
             results = [error] * len(taken)
         tell(loop, self._settle, [future for _, future in taken], results)
 
     def _settle(self, futures: "Sequence[asyncio.Future[R]]", results: "Answered[R]") -> None:
         for future, result in zip(futures, results, strict=True):
             self._pool.give_place()
-            if isinstance(result, Exception):
+            if isinstance(result, BaseException):
                 settle(future, None, result)
             else:
                 settle(future, result, None)

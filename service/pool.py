@@ -92,5 +92,10 @@ def settle(future: "asyncio.Future[Any]", result: Any, error: BaseException | No
         return
     if error is None:
         future.set_result(result)
-    else:
+    elif isinstance(error, Exception) and not isinstance(error, StopIteration):
         future.set_exception(error)
+    else:
+        # A future takes no StopIteration, and what is no Exception would pass by who answers errors, or end the loop.
+        wrapped = RuntimeError(f"a thread ended with {type(error).__name__}")
+        wrapped.__cause__ = error
+        future.set_exception(wrapped)

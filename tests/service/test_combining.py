@@ -56,6 +56,27 @@ def test_an_answer_that_breaks_is_an_error_for_all_and_the_next_is_answered() ->
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("raised", [StopIteration("broken"), SystemExit("broken")])
+@pytest.mark.parametrize("alone", [True, False])
+def test_what_is_no_usual_error_is_told_at_once_too(raised: BaseException, alone: bool) -> None:
+    def answer(numbers: Sequence[int]) -> list[int | BaseException]:
+        if alone:
+            return [number if number else raised for number in numbers]
+        if 0 in numbers:
+            raise raised
+        return list(numbers)
+
+    async def main() -> None:
+        pool = Pool(1, 1000)
+        combining = Combining(pool, answer)
+        with pytest.raises(RuntimeError, match=f"ended with {type(raised).__name__}"):
+            await asyncio.wait_for(combining.run(0), 10)
+        assert await asyncio.wait_for(combining.run(1), 10) == 1
+        pool.close()
+
+    asyncio.run(main())
+
+
 def test_more_than_may_wait_are_refused_and_places_are_given_back() -> None:
     go = threading.Event()
 

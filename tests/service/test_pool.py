@@ -114,6 +114,22 @@ def test_an_error_is_its_callers_and_gives_the_place_back() -> None:
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("raised", [StopIteration("broken"), SystemExit("broken"), asyncio.CancelledError("broken")])
+def test_what_a_future_cannot_carry_is_an_error_too_at_once_and_the_thread_goes_on(raised: BaseException) -> None:
+    def fails() -> int:
+        raise raised
+
+    async def main() -> None:
+        pool = Pool(1, 1)
+        with pytest.raises(RuntimeError, match=f"ended with {type(raised).__name__}") as told:
+            await asyncio.wait_for(pool.run(fails), LONG)
+        assert told.value.__cause__ is raised
+        assert await asyncio.wait_for(pool.run(lambda: 5), LONG) == 5
+        pool.close()
+
+    asyncio.run(main())
+
+
 def test_a_waiter_that_was_cancelled_gives_its_place_back_when_its_call_is_done() -> None:
     gate = Gate()
 

@@ -83,6 +83,16 @@ def test_a_body_that_never_comes_is_a_504_too(client: httpx.Client) -> None:
     problem_of(client.post("/v1/collections/own/search", content=trickle()), 504)
 
 
+def test_an_error_that_no_coroutine_can_carry_is_a_500_at_once(
+    client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*given: object) -> object:
+        raise StopIteration
+
+    monkeypatch.setattr(Collections, "search", fails)
+    problem_of(client.post("/v1/collections/own/search", json={"query": {"code": "00"}}), 500, "its log says more")
+
+
 def test_an_import_and_a_snapshot_may_take_longer(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     def lines() -> Iterator[bytes]:
         for number in range(4):
