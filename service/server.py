@@ -1,16 +1,18 @@
 """The server: uvicorn, as one process or several; when each stops is for `service.stopping` to say."""
 
 import asyncio
+import logging
 import os
 import signal
 import socket
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
+from typing import Any, ClassVar
 
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
@@ -20,6 +22,7 @@ from uvicorn.supervisors import Multiprocess
 from service import logs
 from service.http import malformed
 from service.http.measuring import SHARED
+from service.http.request_ids import RequestIds
 from service.joined import JoinedWrites
 from service.settings import Settings
 
@@ -31,6 +34,7 @@ CLOSE_SECONDS = 2
 KILL_SECONDS = 9.5
 # How long a connection without a request is kept when no others are accepted any more.
 IDLE_SECONDS = 0.25
+log = logging.getLogger(__name__)
 
 
 class Connection(HttpToolsProtocol):
@@ -38,6 +42,9 @@ class Connection(HttpToolsProtocol):
 
     What is no HTTP is answered with a problem detail, as all that is wrong.
     """
+
+    # Of what reaches no application.
+    _ids: ClassVar[RequestIds] = RequestIds()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take up a connection."""
@@ -49,8 +56,12 @@ class Connection(HttpToolsProtocol):
         self.loop.call_later(IDLE_SECONDS, super().shutdown)
 
     def send_400_response(self, msg: str) -> None:
-        """In place of the server's own, which is plain text."""
-        self.transport.write(malformed.reply())
+        """In place of the server's own, which is plain text; the id is the caller's where that came before."""
+        # None before the first request.
+        scope: MutableMapping[str, Any] = self.scope or {"headers": ()}  # type: ignore[assignment]
+        request_id = self._ids.note(scope)
+        log.warning("request %s: expected HTTP, got what is none", request_id)
+        self.transport.write(malformed.reply(request_id))
         self.transport.close()
 
 

@@ -4,6 +4,7 @@ import orjson
 
 from service.http.headers import ALWAYS, NOT_STORED
 from service.http.problems import MEDIA_TYPE, Fault, Problem, content
+from service.http.request_ids import NAME
 
 _DETAIL = "expected an HTTP/1.1 request, got what is none"
 _PROBLEM = Problem(
@@ -14,13 +15,14 @@ _PROBLEM = Problem(
 )
 
 
-def reply() -> bytes:
+def reply(request_id: str) -> bytes:
     """A whole reply, after which the connection is closed: nobody knows where the next request would begin."""
-    body = orjson.dumps(content(_PROBLEM))
+    body = orjson.dumps(content(_PROBLEM) | {"request_id": request_id})
     headers = (
         (b"content-type", MEDIA_TYPE.encode()),
         (b"content-length", str(len(body)).encode()),
         (b"connection", b"close"),
+        (NAME, request_id.encode()),
         *ALWAYS,
         NOT_STORED,
     )

@@ -22,8 +22,12 @@ class RequestIds:
 
     def note(self, scope: MutableMapping[str, Any]) -> str:
         """The id of a request, noted in its ASGI scope and for the log."""
-        given = next((value for name, value in scope["headers"] if name == NAME), b"")
-        request_id: str = given.decode() if _SANE.fullmatch(given) else f"{next(self._numbers):032x}"
+        # One whose body turns out to be none has it from the server by then.
+        request_id: str = scope.get("request_id") or self._request_id(scope)
         scope["request_id"] = request_id
         logs.request_id.set(request_id)
         return request_id
+
+    def _request_id(self, scope: MutableMapping[str, Any]) -> str:
+        given: bytes = next((value for name, value in scope["headers"] if name == NAME), b"")
+        return given.decode() if _SANE.fullmatch(given) else f"{next(self._numbers):032x}"

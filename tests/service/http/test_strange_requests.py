@@ -63,8 +63,28 @@ def test_what_is_no_http_is_told_so(serving: Process, name: str) -> None:
     assert headers["content-type"] == "application/problem+json"
     assert headers["connection"] == "close"
     assert headers["x-content-type-options"] == "nosniff"
+    assert problem["request_id"] == headers["x-request-id"] != ""
+    assert f"request {problem['request_id']}: " in serving.log.read_text()
     assert "expected" in problem["detail"] and problem["errors"][0]["where"]
     assert serving.client.get("/livez").is_success
+
+
+def test_what_is_no_http_has_the_callers_id_and_no_other_requests(serving: Process) -> None:
+    told = _request("POST /v1/encode HTTP/1.1", "X-Request-ID: mine-9", "Content-Length: many")
+    assert _send(serving, told)[1]["x-request-id"] == "mine-9"
+    # What the application has begun with, before its body turned out to be none.
+    _, headers, body = _send(
+        serving, _request("POST /v1/encode HTTP/1.1", "X-Request-ID: mine-8", "Transfer-Encoding: chunked") + b"zz\r\n"
+    )
+    assert headers["x-request-id"] == json.loads(body)["request_id"] == "mine-8"
+    where = httpx.URL(serving.url)
+    ids = []
+    with socket.create_connection((str(where.host), where.port), timeout=20) as connection:
+        for request in (_request("GET /livez HTTP/1.1", "X-Request-ID: mine-7"), b"\0what is this?\r\n\r\n"):
+            connection.sendall(request)
+            head = connection.recv(65536).decode("latin-1").lower()
+            ids.append(head.partition("x-request-id: ")[2].partition("\r\n")[0])
+    assert ids[0] == "mine-7" != ids[1] != ""
 
 
 ODD = {
