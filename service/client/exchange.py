@@ -12,6 +12,7 @@ import httpx
 from models.errors import InvalidInputError
 from service.client.calls import Call
 from service.client.errors import ServiceError, from_reply, unlike
+from service.client.propagation import trace_headers
 from service.client.retries import Retries, seconds_asked
 
 T = TypeVar("T")
@@ -32,7 +33,7 @@ class Options:
 
     def arguments(self, call: Call[T]) -> dict[str, Any]:
         """A call as httpx takes requests; compresses its body where that is asked for and worth it."""
-        content, headers = call.content, dict(call.headers)
+        content, headers = call.content, trace_headers() | dict(call.headers)
         if content is not None:
             headers["Content-Type"] = call.media_type
         if content is not None and self.compress and len(content) >= COMPRESS_FROM_BYTES:
