@@ -100,9 +100,10 @@ class Process:
 
     def kill(self) -> None:
         """SIGKILL to it and its workers: nothing gets to tidy up; none is left of one that was killed before."""
-        with suppress(ProcessLookupError):
+        # The number of one that was waited for may be that of another by now.
+        if self._process.returncode is None:
             os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+            self._process.wait()
         self.client.close()
 
     def stop(self) -> None:
