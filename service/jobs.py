@@ -104,12 +104,19 @@ class Jobs:
 
     def all(self, collection: str | None = None, states: Sequence[State] = (), kinds: Sequence[Kind] = ()) -> list[Job]:
         """Jobs, the newest first: of a collection, in one of the states, of one of the kinds, or all."""
+        # First, so that one that is written down meanwhile is found in one of the two at least.
+        held = self._watching.held()
         found = self._reader.jobs()
-        return jobs.chosen(self._told(found, found), collection, states, kinds)
+        numbers = {job.number for job in found}
+        held = [job for job in held if self._watching.number(job.number) not in numbers]
+        return jobs.chosen([*held, *self._told(found, found)], collection, states, kinds)
 
     def get(self, number: int) -> Job:
         """One job; raises UnknownJobError."""
-        job = self._reader.job(number)
+        held = next((job for job in self._watching.held() if job.number == number), None)
+        if held is not None:
+            return held
+        job = self._reader.job(self._watching.number(number))
         if job is None:
             raise UnknownJobError(f"expected the id of a job that is known, got {number}")
         return self._told([job], self._reader.unfinished())[0]
@@ -132,18 +139,16 @@ class Jobs:
 
         That is another one of `others`, or what a full disk took no note of.
         """
-        watched, noted = self._watching.now(), dict(self._unnoted)
+        noted = dict(self._unnoted)
         running = next((job.number for job in others if job.runs_alone), None)
 
         def tell(job: Job) -> Job:
-            if not job.unfinished:
+            if not job.unfinished or job.owner is not None:
                 return job
-            if job.owner is not None:
-                return watched[job.number].job if job.number in watched else job
             waits_for = noted.get(job.number, job.waits_for)
             return replace(job, waits_for=f"job {running}" if running and job.state == "queued" else waits_for)
 
-        return [tell(job) for job in found]
+        return [tell(job) for job in self._watching.as_now(found)]
 
     def _run(self) -> None:
         seen: int | None = None
@@ -229,13 +234,14 @@ class Orphans:
         version = self._reader.version()
         if version == self._seen and not self._others:
             return
-        self._others = False
+        others = False
         for job in self._reader.unfinished():
             if job.owner is not None and not self._living.is_own(job.owner):
-                self._others = True
+                others = True
                 if not self._living.lives(job.owner):
                     self._rows.note(job.number, _orphaned)
-        self._seen = version
+        # Last: what fails before is looked for again.
+        self._seen, self._others = version, others
 
 
 def _orphaned(job: Job) -> Job:

@@ -6,15 +6,16 @@ the work nothing. It lives in its process alone: what a process leaves unfinishe
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from time import monotonic, sleep, time
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any
 
 from models.errors import HammingwayError
 from service.errors import ConflictError, StoppingError
+from service.holding import Holding, Ledger
 from service.runs import AbandonedError
 from service.store import jobs
 from service.store.jobs import FIRST_ERRORS, ItemError, Job, Kind
@@ -32,16 +33,6 @@ class JobCancelledError(ConflictError):
     """Somebody cancelled the job that this is the work of."""
 
 
-class Ledger(Protocol):
-    """Where jobs are written down."""
-
-    def add(self, job: Job) -> Job:
-        """Write a new job, which is returned with its number."""
-
-    def note(self, number: int, change: Callable[[Job], Job]) -> Job | None:
-        """Change what is known of a job; returns it as it is then, None where nobody knows it."""
-
-
 class Watched:
     """One piece of work: `with` it, one thread at a time counts; what is raised in the block is how it ended.
 
@@ -49,14 +40,15 @@ class Watched:
     """
 
     def __init__(self, job: Job, ledger: Ledger) -> None:
+        """A `job` with a number is written down already."""
         # Changed by who does the work alone.
         self._job = job
         self._from = monotonic()
         # Changed by who writes it down alone, who holds this: nothing must be noted after the end.
         self._writing = threading.Lock()
         self._ledger = ledger
-        self._number, self._owner = 0, job.owner
-        self._asked, self._noted_at = self._from, 0.0
+        self._number, self._owner = job.number, job.owner
+        self._asked = self._noted_at = self._from
         self._kept: Job | None = None
         self._cancelled = self._stopped = False
 
@@ -151,6 +143,9 @@ class Watched:
         # First, so that a full disk is not asked more often than a free one.
         self._noted_at = monotonic()
         kept = self._ledger.note(self._number, lambda before: _merged(before, job))
+        if kept is not None:
+            # Another one than before where it was held, and is written down by now.
+            self._number = kept.number
         if kept is None or not kept.unfinished:
             self._cancelled = True
         if not job.unfinished:
@@ -165,8 +160,7 @@ class Watching:
 
     def __init__(self, ledger: Ledger, owner: Callable[[], str], beside: Callable[[], None]) -> None:
         """`owner` names this process; what is `beside` is done by the thread at each look, too."""
-        self._ledger = ledger
-        self._owner = owner
+        self._ledger = Holding(_Owned(ledger, owner))
         self._beside = beside
         self._guard = threading.Lock()
         self._watched: list[Watched] = []
@@ -196,18 +190,29 @@ class Watching:
     def watch(self, kind: Kind, collection: str, about: str = "", total: int | None = None) -> Watched:
         """Tell of work that is begun now, from its first second on."""
         job = replace(jobs.new(kind, collection, 0, about, total), state="running", started=time())
-        return self._add(self._watched_of(job))
+        return self._add(Watched(job, self._ledger))
 
     def queue(self, kind: Kind, collection: str, about: str = "") -> Watched:
         """Tell at once of work that this process will begin; raises what keeps it from being written down."""
-        watched = self._watched_of(jobs.new(kind, collection, 0, about, None))
-        # Before it is looked after: one that nobody will begin must not be written down when there is room again.
-        watched.note(at_once=True)
-        return self._add(watched)
+        # Not held where it cannot be written: nobody will begin it then.
+        return self._add(Watched(self._ledger.add_now(jobs.new(kind, collection, 0, about, None)), self._ledger))
 
     def now(self) -> dict[int, Watched]:
-        """What is written down and not over, by its number."""
+        """What is told of and not over, by its number."""
         return {watched.job.number: watched for watched in self._all() if watched.job.number}
+
+    def held(self) -> list[Job]:
+        """What could not be written down yet and is known here alone, as it is now, the newest first."""
+        return self.as_now(self._ledger.held())
+
+    def number(self, number: int) -> int:
+        """The number of a job that was held, as it is written down by now; of any other its own."""
+        return self._ledger.number(number)
+
+    def as_now(self, found: Iterable[Job]) -> list[Job]:
+        """Jobs that are known of, each with what this process knows more of it."""
+        watched = self.now()
+        return [watched[job.number].job if job.unfinished and job.number in watched else job for job in found]
 
     def cancel(self, number: int) -> Job | None:
         """End a job of any process in the ledger; returns it as it is then, None where nobody knows it.
@@ -215,12 +220,9 @@ class Watching:
         Raises ConflictError where that cannot be.
         """
         cancelled = self._ledger.note(number, jobs.cancelled)
-        if cancelled is not None and (watched := self.now().get(number)) is not None:
+        if cancelled is not None and (watched := self.now().get(cancelled.number)) is not None:
             watched.cancel()
         return cancelled
-
-    def _watched_of(self, job: Job) -> Watched:
-        return Watched(job, _Owned(self._ledger, self._owner))
 
     def _add(self, watched: Watched) -> Watched:
         with self._guard:
@@ -250,6 +252,10 @@ class Watching:
                 if over:
                     with self._guard:
                         self._watched = [each for each in self._watched if each is not watched]
+        try:
+            self._ledger.write()
+        except Exception as error:
+            log.warning("a job could not be written down: %s", error)
 
 
 class _Owned:

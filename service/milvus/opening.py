@@ -20,7 +20,7 @@ from service.milvus.moments import MilvusMoments
 from service.milvus.names import Names
 from service.milvus.pairs import Pairs
 from service.milvus.recoding import MilvusRecodings
-from service.remembered import Remembering
+from service.remembering import Remembering
 from service.stages import Stages, untimed
 from service.upserts import Upserts
 

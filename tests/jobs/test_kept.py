@@ -3,7 +3,7 @@
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 
 from service.errors import ConflictError, UnknownJobError
+from service.jobs import Orphans
 from service.living import Living
-from service.remembered import Remembered, Remembering
+from service.remembered import Remembered
+from service.remembering import Remembering
 from service.store import jobs
 from service.store.errors import StorageFullError
 from service.store.jobs import ENDED_KEPT, ItemError, Job, Kind, State
@@ -137,6 +139,72 @@ def test_a_full_disk_hides_nothing_and_the_end_is_written_once_there_is_room(mon
     assert (kept.state, kept.done, kept.detail) == ("failed", 5, "the service failed; its log says more")
 
 
+def test_what_begins_on_a_full_disk_is_told_of_and_written_once_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, ledger = Clock(monkeypatch), Counting()
+    watching = Watching(ledger, lambda: "me", lambda: None)
+    ledger.full = True
+    short, goes_on, ends = (watching.watch("import", name) for name in ("short", "goes on", "ends"))
+    short.end()
+    assert watching.held() == []
+    clock.now += 2
+    watching._note()
+    goes_on.advance(5)
+    ends.end(StorageFullError("expected room, found none"))
+    watching._note()
+    told = {job.collection: job for job in watching.held()}
+    assert {name: (job.state, job.done) for name, job in told.items()} == {
+        "goes on": ("running", 5),
+        "ends": ("failed", 0),
+    }
+    # Its own, and no other's.
+    numbers = {name: job.number for name, job in told.items()}
+    assert min(numbers.values()) > 10**12
+    ledger.full = False
+    watching._note()
+    assert watching.held() == []
+    assert [(job.collection, job.state, job.owner) for job in ledger.kept.all()] == [
+        ("ends", "failed", "me"),
+        ("goes on", "running", "me"),
+    ]
+    # By the number that was told before, too.
+    written = {job.collection: job.number for job in ledger.kept.all()}
+    assert {name: watching.number(number) for name, number in numbers.items()} == written
+    assert watching.cancel(numbers["goes on"]).state == "cancelled"  # type: ignore[union-attr]
+    clock.now += 2
+    watching._note()
+    with pytest.raises(ConflictError, match="was cancelled"):
+        goes_on.require_going()
+    goes_on.end()
+    assert [(job.state, job.done) for job in ledger.kept.all()] == [("failed", 0), ("cancelled", 5)]
+    watching._note()
+    assert watching.now() == {}
+
+
+def test_one_that_is_held_is_cancelled_and_stays_so_when_it_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, ledger = Clock(monkeypatch), Counting()
+    watching = Watching(ledger, lambda: "me", lambda: None)
+    ledger.full = True
+    watched, build = watching.watch("import", "c"), watching.watch("build", "c")
+    clock.now += 2
+    watching._note()
+    (built, job) = watching.held()
+    assert (built.kind, job.kind) == ("build", "import")
+    with pytest.raises(ConflictError, match="can be cancelled"):
+        watching.cancel(built.number)
+    watching.cancel(job.number)
+    with pytest.raises(ConflictError, match="was cancelled"):
+        watched.require_going()
+    watched.advance(7)
+    watched.end()
+    build.end()
+    ledger.full = False
+    watching._note()
+    assert [(each.kind, each.state, each.done, each.detail) for each in ledger.kept.all()] == [
+        ("build", "succeeded", 0, None),
+        ("import", "cancelled", 7, "7 items were indexed"),
+    ]
+
+
 def test_what_could_not_be_queued_is_no_job_once_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
     clock, ledger = Clock(monkeypatch), Counting()
     watching = Watching(ledger, lambda: "me", lambda: None)
@@ -232,6 +300,35 @@ class NoJobs:
     cancel = get
 
 
+def test_orphans_are_looked_for_again_where_that_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    database = tmp_path / "db"
+    with (
+        closing(Writer(database)) as writer,
+        closing(RecodingReader(database)) as reader,
+        closing(Living(database)) as own,
+    ):
+        rows, gone = JobsWriter(writer), Living(database)
+        job = rows.add(replace(jobs.new("import", "c", 0, "", None), state="running", owner=gone.name))
+        orphans = Orphans(reader, rows, own)
+        orphans.look()
+        assert [each.state for each in reader.jobs()] == ["running"]
+        gone.close()
+        with monkeypatch.context() as failing:
+            failing.setattr(reader, "unfinished", raising(StorageFullError("expected room, found none")))
+            with pytest.raises(StorageFullError):
+                orphans.look()
+        # Nothing was written since: that alone is no reason to look.
+        orphans.look()
+        assert [(each.number, each.state) for each in reader.jobs()] == [(job.number, "interrupted")]
+
+
+def raising(error: Exception) -> Callable[..., Any]:
+    def fail(*given: Any) -> Any:
+        raise error
+
+    return fail
+
+
 def test_without_a_database_a_process_tells_of_its_own_beside_those_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
     with closing(Remembering(NoJobs())) as board:
         watched = board.queue("import", "c")
@@ -251,6 +348,9 @@ def test_without_a_database_a_process_tells_of_its_own_beside_those_of_all(monke
         for call in (board.get, board.cancel):
             with pytest.raises(UnknownJobError):
                 call(1)
+        # It was told once a second only, and is not said to run meanwhile.
+        assert watched.job.state == "running"
+        assert [each.state for each in board.all()] == [board.get(job.number).state] == ["cancelled"]
         # It asks nobody whether it is to go on.
         delete = board.queue("delete", "c").job
         with pytest.raises(ConflictError, match="can be cancelled"):
