@@ -2,6 +2,8 @@
 
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,8 +27,8 @@ Coded = tuple[list[Item], Codes]
 class Sink(Protocol):
     """Where the codes of shards are kept. A shard may come twice: what a lost worker had begun is done again."""
 
-    def write(self, shard: Shard, coded: Iterator[Coded]) -> int:
-        """Keep all of a shard or none of it; returns its number of items."""
+    def write(self, shard: Shard, data: Dataset) -> int:
+        """Encode the items of a shard and keep them; returns how many. Raises at the first bad item."""
 
 
 class ParquetFolder:
@@ -82,6 +84,22 @@ class ParquetFolder:
 
     def _path(self, shard: Shard) -> Path:
         return shard.name(self._folder / NAME)
+
+
+@dataclass
+class ParquetShards:
+    """Shards into such a folder, by the hasher of another one, which is loaded where the first shard is written."""
+
+    folder: ParquetFolder
+    hasher: Path
+
+    def write(self, shard: Shard, data: Dataset) -> int:
+        """Write all of a shard or none of it; returns its number of items."""
+        return self.folder.write(shard, coded(data, self._loaded))
+
+    @cached_property
+    def _loaded(self) -> Hasher:
+        return Hasher.load(self.hasher)
 
 
 def coded(data: Dataset, hasher: Hasher) -> Iterator[Coded]:

@@ -200,10 +200,9 @@ def _opened(settings: Settings, hashers: Hashers, stages: Stages) -> AbstractCon
         return opened(settings.database, hashers, stages, settings.threads)
     # Not known, nor imported, where nobody asks for it.
     from service.milvus import opening
-    from service.milvus.address import Address
+    from service.milvus.address import configured
 
-    given = settings.store_token, settings.store_database, settings.store_certificate, settings.store_seconds
-    return opening.opened(Address(settings.store, *given), hashers, stages)
+    return opening.opened(configured(settings), hashers, stages)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from service.settings import Settings
+
 TLS = "milvus+tls://"
 PLAIN = "milvus://"
 
@@ -23,3 +25,9 @@ class Address:
         if self.store.startswith(TLS):
             return "https://" + self.store.removeprefix(TLS)
         return "http://" + self.store.removeprefix(PLAIN)
+
+
+def configured(settings: Settings) -> Address:
+    """The address that settings with such a store name."""
+    given = settings.store_token, settings.store_database, settings.store_certificate, settings.store_seconds
+    return Address(settings.store, *given)

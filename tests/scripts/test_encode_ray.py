@@ -12,7 +12,7 @@ import pytest
 
 from models.errors import InvalidInputError
 from models.hasher import Hasher
-from scripts.coded import ParquetFolder, coded
+from scripts.coded import ParquetFolder, ParquetShards, coded
 from scripts.datasets import open_dataset
 from scripts.datasets.shard import Shard
 from scripts.encode_ray import Encoder, size_of
@@ -45,8 +45,8 @@ def test_two_workers_of_ray_give_the_codes_of_encode(data: Path, hashers: Path, 
     assert RAY.exists(), "expected .venv-ray: scripts/install-ray makes it"
     command = ("scripts.encode_ray", hashers / "vectors", data, "--out", tmp_path / "codes", "--shards", 3)
     # As a run that was stopped has left it.
-    sink = ParquetFolder(tmp_path / "codes", "vectors@1", 64)
-    Encoder(hashers / "vectors@1", str(data), None, 3, sink)({"number": np.array([1])})
+    sink = ParquetShards(ParquetFolder(tmp_path / "codes", "vectors@1", 64), hashers / "vectors@1")
+    Encoder(sink, str(data), None, 3)({"number": np.array([1])})
     before = (tmp_path / "codes" / "codes-1-of-3.parquet").stat().st_mtime_ns
     done = run(RAY, *command)
     assert done.returncode == 0, done.stderr
@@ -86,9 +86,8 @@ def test_a_shard_that_comes_twice_is_there_once(data: Path, hashers: Path, tmp_p
 
 def test_a_shard_with_a_bad_item_leaves_nothing(hashers: Path, tmp_path: Path) -> None:
     pq.write_table(pa.table({"vector": [[1.0] * 12, [1.0]]}), tmp_path / "bad.parquet")
-    encoder = Encoder(
-        hashers / "vectors@1", str(tmp_path / "bad.parquet"), None, 1, ParquetFolder(tmp_path / "out", "vectors@1", 64)
-    )
+    sink = ParquetShards(ParquetFolder(tmp_path / "out", "vectors@1", 64), hashers / "vectors@1")
+    encoder = Encoder(sink, str(tmp_path / "bad.parquet"), None, 1)
     told = encoder({"number": np.array([1])})
     assert told["size"] == [0]
     with pytest.raises(InvalidInputError, match="document 1"):
@@ -104,6 +103,15 @@ def test_what_cannot_be_is_refused_before_ray_is_started(data: Path, hashers: Pa
         (command, 1, "expected image items, got vector items"),
         ((*command, "--workers", 0), 2, "expected 1 or more, got 0"),
         (("scripts.encode_ray", hashers / "vectors", data, "--out", data), 1, "to be a folder"),
+        ((*command[:-2], "--into", "c", "--out", tmp_path), 2, "not allowed with argument"),
+        (command[:-2], 2, "one of the arguments --out --into is required"),
+        ((*command, "--create"), 2, "expected --store and --create with --into, got --out"),
+        (
+            ("scripts.encode_ray", hashers / "vectors", data, "--into", "c"),
+            1,
+            "expected a Milvus, as --store milvus://",
+        ),
+        (("scripts.encode_ray", hashers / "vectors", data, "--into", "c", "--store", "x"), 1, "milvus(\\+tls)?://"),
         # Ray is not in this environment.
         (("scripts.encode_ray", hashers / "vectors", data, "--out", tmp_path / "codes"), 1, "'.[ray]'"),
     ):

@@ -1,0 +1,132 @@
+"""Codes into a collection of a Milvus, past any service: kept as the services in front of it keep them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from time import sleep
+
+from pydantic import TypeAdapter, ValidationError
+
+from models.errors import InvalidInputError
+from models.versions import NAME
+from scripts.datasets import Dataset, Item
+from scripts.datasets.shard import Shard
+from scripts.documents import as_file
+from service import items
+from service.collections import Collections, NewCollection
+from service.errors import FaultsError, StoreUnavailableError
+from service.hashers import Hashers
+from service.http.schemas.documents import KINDS
+from service.http.schemas.fields import GivenPayload, Id
+from service.http.wording import told
+from service.milvus.address import Address
+from service.milvus.backend import Milvus
+from service.milvus.connection import Connection
+from service.upserts import Upserts
+
+# One write, as one of the service is of NDJSON.
+BATCH_ITEMS = 1000
+BATCH_BYTES = 4 * 2**20
+# A Milvus that starts again is back within a minute.
+WAITS_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+_ID, _PAYLOAD = TypeAdapter(Id), TypeAdapter(GivenPayload)
+
+
+@dataclass
+class MilvusCollection:
+    """The collection `name`, coded by the hasher of that folder; sent to another process, it connects there anew.
+
+    Upserts, so that a shard that comes twice is there once; of one that fails, a part may be there.
+    """
+
+    name: str
+    address: Address
+    hasher: Path
+
+    def write(self, shard: Shard, data: Dataset) -> int:
+        """Upsert the items of a shard, a thousand at a time; returns how many. Raises at the first bad item."""
+        size = 0
+        (kind,) = [each for each in KINDS if each == data.modality]
+        for some in _batches(_checked(item, kind) for item in data.walk()):
+            try:
+                self._upsert(some)
+            except FaultsError as error:
+                raise InvalidInputError(f"items from {some[0].id!r} of {data.name}: {error}") from None
+            size += len(some)
+        return size
+
+    def create(self) -> None:
+        """Create the collection where it is missing, as a service does; raises ConflictError where it is another."""
+        if not NAME.fullmatch(self.name):
+            raise InvalidInputError(f"expected a name of {NAME.pattern} for the collection, got {self.name!r}")
+        self._parts.create(self.name, NewCollection(hasher=self.hasher.name))
+
+    def require(self) -> None:
+        """Raise InvalidInputError unless the collection is there, and coded by this very hasher."""
+        row = self._backend.collection(self.name)
+        if row is None:
+            where = f"{self.name!r} in {self.address.store}"
+            raise InvalidInputError(f"expected a collection {where}, got none: --create makes it, or a service does")
+        settings = row.settings
+        if settings.hasher != self.hasher.name:
+            has = f"is coded by {settings.hasher}" if settings.hasher else "takes codes as they are given"
+            raise InvalidInputError(f"expected {self.name!r} to be coded by {self.hasher.name}, it {has}")
+        if settings.hasher_checksum not in (None, self._hashers.checksum(self.hasher.name)):
+            raise InvalidInputError(
+                f"expected the {self.hasher.name} that {self.name!r} was created with, the one in {self.hasher} has"
+                " other files"
+            )
+
+    def _upsert(self, some: list[items.Item]) -> None:
+        for seconds in WAITS_SECONDS:
+            try:
+                return self._parts.upsert(self.name, some)
+            except StoreUnavailableError:
+                sleep(seconds)
+        return self._parts.upsert(self.name, some)
+
+    @cached_property
+    def _backend(self) -> Milvus:
+        return Milvus(Connection(self.address))
+
+    @cached_property
+    def _hashers(self) -> Hashers:
+        return Hashers(self.hasher.parent)
+
+    @cached_property
+    def _parts(self) -> Collections:
+        return Collections(self._backend, self._hashers, Upserts(self._backend, self._hashers))
+
+    def __getstate__(self) -> tuple[str, Address, Path]:
+        return self.name, self.address, self.hasher
+
+    def __setstate__(self, state: tuple[str, Address, Path]) -> None:
+        self.name, self.address, self.hasher = state
+
+
+def _checked(item: Item, kind: items.Kind) -> items.Item:
+    """As a service takes it; raises InvalidInputError for an id or a payload that it would refuse."""
+    try:
+        payload = None if item.payload is None else _PAYLOAD.validate_python(item.payload)
+        return items.Item(_ID.validate_python(item.id), kind, as_file(item.document), payload)
+    except ValidationError as error:
+        raise InvalidInputError(f"item {item.id[:80]!r}: {told(error.errors()[0])}") from None
+
+
+def _batches(given: Iterator[items.Item]) -> Iterator[list[items.Item]]:
+    some: list[items.Item] = []
+    size = 0
+    for item in given:
+        some.append(item)
+        size += len(item.payload or b"") + _bytes(item)
+        if len(some) == BATCH_ITEMS or size >= BATCH_BYTES:
+            yield some
+            some, size = [], 0
+    if some:
+        yield some
+
+
+def _bytes(item: items.Item) -> int:
+    document = item.document
+    return len(document) if isinstance(document, str | bytes) else 4 * len(document)
