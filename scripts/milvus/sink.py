@@ -23,6 +23,7 @@ from service.http.wording import told
 from service.milvus.address import Address
 from service.milvus.backend import Milvus
 from service.milvus.connection import Connection
+from service.milvus.opening import backend_of
 from service.upserts import Upserts
 
 # One write, as one of the service is of NDJSON.
@@ -88,7 +89,7 @@ class MilvusCollection:
 
     @cached_property
     def _backend(self) -> Milvus:
-        return Milvus(Connection(self.address))
+        return backend_of(Connection(self.address), self._hashers)
 
     @cached_property
     def _hashers(self) -> Hashers:
