@@ -1,8 +1,8 @@
 """Whose turn it is to do the jobs, of all replicas, and the jobs that are over: in a Milvus collection without items.
 
-Its name counts the turns. Who takes the next one renames it, which one of several can; and what is written to it names
-the turn, and fails once that is another's. A replica that was killed keeps its turn until it has shown no sign of life
-for some seconds, by the clock of whoever waits.
+Its name counts the turns, and says whose this one is. Who takes the next one renames it, which one of several can; and
+what is written to it names the turn, and fails once that is another's. A replica that was killed keeps its turn until it
+has shown no sign of life for some seconds, by the clock of whoever waits.
 """
 
 import base64
@@ -24,17 +24,22 @@ from service.store.errors import UnknownCollectionError
 from service.store.jobs import ENDED_KEPT, Job, Kind, job_of
 
 PREFIX, ALIAS = "hammingwayledger_", "hammingwayledger"
-TURN, ENDED = "hammingway.turn", "hammingway.ended"
+BEAT, ENDED = "hammingway.beat", "hammingway.ended"
+NOBODY = "free"
 LEASE_SECONDS, RENEWED_EACH_SECONDS = 5.0, 1.0
 
 
 @dataclass(frozen=True)
 class Turn:
-    """Which one it is, whose, and the sign of life that its owner gave last; nobody's where there is no owner."""
+    """Which one it is, and whose."""
 
     number: int
-    owner: str = ""
-    beat: int = 0
+    owner: str = NOBODY
+
+    @property
+    def milvus_name(self) -> str:
+        """What the Milvus collection is called while it lasts."""
+        return f"{PREFIX}{self.number}_{self.owner}"
 
 
 class Ledger:
@@ -45,8 +50,9 @@ class Ledger:
         self._me = uuid.uuid4().hex
         self._mine: Turn | None = None
         self._renewed = 0.0
-        # What was seen of another's turn, and when that was new.
-        self._seen: tuple[Turn, float] | None = None
+        self._beats = 0
+        # Another's turn, the last sign of life that was seen of it, and when that was new.
+        self._seen: tuple[Turn, str, float] | None = None
 
     def ended(self) -> list[Job]:
         """Jobs that are over, the newest first; of each kind as many as are kept."""
@@ -59,13 +65,11 @@ class Ledger:
             return self._renew(self._mine)
         described = self._described() or self._made()
         turn = _turn(described)
-        if turn.owner and not self._lapsed(turn):
+        if turn.owner != NOBODY and not self._lapsed(turn, described["properties"].get(BEAT, "")):
             return False
-        with suppress(UnknownCollectionError):
-            # One of those who are at this turn can.
-            self._connection.call("rename_collection", _name(turn.number), _name(turn.number + 1))
-            return self._renew(Turn(turn.number + 1))
-        return False
+        self._mine = self._passed(turn, self._me)
+        self._renewed = monotonic()
+        return self._mine is not None
 
     def archive(self, jobs: Iterable[Job]) -> bool:
         """Keep jobs that are over; False where it is this process's turn no more."""
@@ -78,25 +82,33 @@ class Ledger:
     def release(self) -> None:
         """Let another one take its turn at once."""
         if self._mine is not None:
-            self._write(self._mine, {TURN: ""})
+            self._passed(self._mine, NOBODY)
             self._mine = None
 
+    def _passed(self, turn: Turn, owner: str) -> Turn | None:
+        """The next turn, of that owner; None where somebody else took it: of those who are at this one, one can."""
+        with suppress(UnknownCollectionError):
+            following = Turn(turn.number + 1, owner)
+            self._connection.call("rename_collection", turn.milvus_name, following.milvus_name)
+            return following
+        return None
+
     def _renew(self, turn: Turn) -> bool:
-        if self._mine is not None and monotonic() - self._renewed < RENEWED_EACH_SECONDS:
-            return True
-        now = Turn(turn.number, self._me, turn.beat + 1)
-        self._renewed = monotonic()
-        self._mine = now if self._write(now, {TURN: orjson.dumps([now.owner, now.beat]).decode()}) else None
+        if monotonic() - self._renewed >= RENEWED_EACH_SECONDS:
+            self._beats += 1
+            self._renewed = monotonic()
+            if not self._write(turn, {BEAT: f"{self._me} {self._beats}"}):
+                self._mine = None
         return self._mine is not None
 
-    def _lapsed(self, turn: Turn) -> bool:
-        if self._seen is None or self._seen[0] != turn:
-            self._seen = turn, monotonic()
-        return monotonic() - self._seen[1] > LEASE_SECONDS
+    def _lapsed(self, turn: Turn, beat: str) -> bool:
+        if self._seen is None or self._seen[:2] != (turn, beat):
+            self._seen = turn, beat, monotonic()
+        return monotonic() - self._seen[2] > LEASE_SECONDS
 
     def _write(self, turn: Turn, properties: dict[str, str]) -> bool:
         with suppress(UnknownCollectionError):
-            self._connection.call("alter_collection_properties", _name(turn.number), properties)
+            self._connection.call("alter_collection_properties", turn.milvus_name, properties)
             return True
         return False
 
@@ -110,21 +122,16 @@ class Ledger:
         fields = schema.without_items("jobs")
         # Another replica may be at it, too: one is first, and the other's is the same, or is not found by anybody.
         with suppress(StoreUnavailableError):
-            self._connection.call("create_collection", _name(0), schema=fields, num_shards=1)
+            self._connection.call("create_collection", Turn(0).milvus_name, schema=fields, num_shards=1)
         with suppress(StoreUnavailableError, UnknownCollectionError):
-            self._connection.call("create_alias", _name(0), ALIAS)
+            self._connection.call("create_alias", Turn(0).milvus_name, ALIAS)
         described: dict[str, Any] = self._connection.call("describe_collection", ALIAS)
         return described
 
 
-def _name(turn: int) -> str:
-    return f"{PREFIX}{turn}"
-
-
 def _turn(described: dict[str, Any]) -> Turn:
-    number = int(described["collection_name"].removeprefix(PREFIX))
-    told = described.get("properties", {}).get(TURN)
-    return Turn(number, *orjson.loads(told)) if told else Turn(number)
+    number, _, owner = described["collection_name"].removeprefix(PREFIX).partition("_")
+    return Turn(int(number), owner)
 
 
 def _packed(jobs: Iterable[Job]) -> str:
