@@ -1,8 +1,8 @@
 """Whose turn it is to do the jobs, of all replicas, and the jobs that are over: in a Milvus collection without items.
 
 Its name counts the turns, and says whose this one is. Who takes the next one renames it, which one of several can; and
-what is written to it names the turn, and fails once that is another's. A replica that was killed keeps its turn until it
-has shown no sign of life for some seconds, by the clock of whoever waits.
+what is written to it names the turn, and fails once that is another's. A replica that was killed keeps its turn until
+it has shown no sign of life for some seconds, by the clock of whoever waits.
 """
 
 import base64
