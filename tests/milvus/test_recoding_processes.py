@@ -4,6 +4,7 @@ import secrets
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from tests.milvus.server import MilvusServer
-from tests.recoding.calls import assert_searched, codes, create, ended, over, recode, vectors, write
+from tests.recoding.calls import assert_searched, codes, create, ended, over, recode, stored, vectors, write
 from tests.recoding.conftest import versions
 from tests.serving import Process, client_of
 
@@ -42,6 +43,56 @@ def services(versions: Path, tmp_path: Path, milvus: MilvusServer) -> Iterator[S
         each.kill()
 
 
+class Writer:
+    """Writes and deletes items one request after the other, until the service is gone."""
+
+    def __init__(self, url: str, path: str, documents: dict[str, list[float]], seed: int) -> None:
+        self._asked: dict[str, list[float] | None] = {}
+        self._documents = documents
+        self._thread = threading.Thread(target=self._write, args=(url, path, seed))
+        self._thread.start()
+
+    def end(self) -> dict[str, list[float] | None]:
+        """What was asked for last and not acknowledged, by id, None of what was to be deleted."""
+        self._thread.join()
+        return self._asked
+
+    def _write(self, url: str, path: str, seed: int) -> None:
+        random = np.random.default_rng(seed)
+        with client_of(url, timeout=60) as client, suppress(httpx.TransportError):
+            while True:
+                changed = vectors(int(random.integers(2**32)), 5, prefix=f"v{random.integers(3)}")
+                self._asked = dict(changed)
+                write(client, path, changed)
+                self._documents |= changed
+                gone = list(changed)[random.integers(5)]
+                self._asked = {gone: None}
+                client.delete(f"{path}/items/{gone}").raise_for_status()
+                self._documents.pop(gone)
+
+
+def _as_found(
+    client: httpx.Client,
+    path: str,
+    versions: Path,
+    hasher: str,
+    documents: dict[str, list[float]],
+    asked: dict[str, list[float] | None],
+) -> dict[str, list[float]]:
+    """What there is: all that was acknowledged, and of what was not, each item as it was or as it was to be."""
+    found = stored(client, path)
+    assert {each for each in found if each not in asked} == documents.keys() - asked.keys()
+    there = documents | {each: vector for each, vector in asked.items() if vector is not None}
+    known = {each: there[each] for each in found}
+    before = codes(versions, hasher, {each: documents[each] for each in found if each in documents})
+    after = codes(versions, hasher, known)
+    for each, code in found.items():
+        if each in asked and code != after[each]:
+            known[each] = documents[each]
+            assert code == before[each]
+    return known
+
+
 @pytest.mark.timeout(1800)
 def test_kills_lose_no_acknowledged_write(services: Services, versions: Path, request: pytest.FixtureRequest) -> None:
     seed = request.config.getoption("--seed") or secrets.randbelow(2**32)
@@ -54,21 +105,15 @@ def test_kills_lose_no_acknowledged_write(services: Services, versions: Path, re
     killed_within = 0
     for life in range(LONG_KILLS if request.config.getoption("--long") else KILLS):
         job = recode(serving.client, path, hashers[1], switch="manual" if life % 2 else "automatic")["id"]
-        deadline = time.monotonic() + 1 + 2 * float(random.random())
-        turn = 0
-        while time.monotonic() < deadline:
-            changed = vectors(int(random.integers(2**32)), 5, prefix=f"v{turn % 3}")
-            write(serving.client, path, changed)
-            gone = list(changed)[turn % 5]
-            serving.client.delete(f"{path}/items/{gone}").raise_for_status()
-            documents |= changed
-            del documents[gone]
-            turn += 1
+        writer = Writer(serving.url, path, documents, int(random.integers(2**32)))
+        time.sleep(1 + 2 * float(random.random()))
         killed_within += serving.client.get(f"/v1/jobs/{job}").json()["state"] == "running"
         serving.kill()
+        asked = writer.end()
         serving = services.start()
         told = over(serving.client, job)
         assert (told["state"], told["done"]) == ("succeeded", told["total"]), told
+        documents = _as_found(serving.client, path, versions, hashers[life % 2 == 0], documents, asked)
         if life % 2:
             assert_searched(serving.client, path, hashers[0], codes(versions, hashers[0], documents), QUERY)
             serving.client.post(f"{path}/recode/switch").raise_for_status()
