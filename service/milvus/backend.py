@@ -184,12 +184,8 @@ class Milvus:
         if not asked.with_documents:
             return page
         # Documents are long: they are read a few at a time, of those items that are still there as they were.
-        there = {
-            item.id: item
-            for rows in self._table(row).whole([item.id for item in page.items])
-            for item in map(schema.stored_item, rows)
-            if _lets_through(asked, item)
-        }
+        rows = self._table(row).told([item.id for item in page.items])
+        there = {item.id: item for item in map(schema.stored_item, rows) if _lets_through(asked, item)}
         return Page([there[item.id] for item in page.items if item.id in there], page.last)
 
     def _page(self, row: CollectionRow, asked: Asked) -> Page:

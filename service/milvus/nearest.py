@@ -93,7 +93,7 @@ class Source:
         None where one of them is not any more what was found.
         """
         ids = {match.id for each in matches for match in each}
-        now = {row["id"]: row for some in self.table.whole(sorted(ids)) for row in some}
+        now = {row["id"]: row for row in self.table.told(sorted(ids))}
         asked = {number: row for number, row in rows.items() if row["id"] in ids}
         if any(now.get(row["id"], {}).get("written") != row["written"] for row in asked.values()):
             return None

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from service.milvus import schema
 from service.milvus.connection import Connection, NotLoadedError
 from service.milvus.filtering import after, among, both
+from service.store import lookups
 from service.store.schema import CollectionRow
 
 T = TypeVar("T")
@@ -54,6 +55,15 @@ class Table:
         step = WITH_DOCUMENTS if settings.keep_documents else WITH_FEATURES
         for start in range(0, len(ids), step):
             yield self.query(among(ids[start : start + step]), schema.every_field(settings), level=level)
+
+    def told(self, ids: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """The same, of what is to be told with its documents; raises InvalidInputError where these are too large."""
+        size = 0
+        for rows in self.whole(ids):
+            size += sum(len(schema.stored_item(row).document or b"") for row in rows)
+            if size > lookups.MOST_DOCUMENT_BYTES:
+                raise lookups.too_large(f"{size} or more")
+            yield from rows
 
     def versions(self, expression: str, limit: int | None = None) -> Versions:
         """When each item was written, by id, over all that was acknowledged; of `limit` items those first by id."""

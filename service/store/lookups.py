@@ -50,9 +50,13 @@ def documents(connection: Connection, sequences: Iterable[int]) -> dict[int, byt
     # Their lengths are known without reading them.
     (size,) = connection.execute(f"SELECT coalesce(sum(length(document)), 0) {chosen}", (numbers,)).fetchone()  # nosec B608  # constants of ours; values are parameters
     if size > MOST_DOCUMENT_BYTES:
-        raise InvalidInputError(
-            f"expected documents of {MOST_DOCUMENT_BYTES} bytes at most in a reply, got {size}: ask for fewer items",
-            "with",
-        )
+        raise too_large(size)
     rows = connection.execute(f"SELECT sequence, document, checksum {chosen}", (numbers,)).fetchall()  # nosec B608  # constants of ours; values are parameters
     return dict(map(verified_document, rows))
+
+
+def too_large(size: object) -> InvalidInputError:
+    """The error for documents that are so large together."""
+    return InvalidInputError(
+        f"expected documents of {MOST_DOCUMENT_BYTES} bytes at most in a reply, got {size}: ask for fewer items", "with"
+    )
