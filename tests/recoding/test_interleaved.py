@@ -4,6 +4,7 @@ import shutil
 import tempfile
 from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,6 +31,7 @@ class Interleaved(RuleBasedStateMachine):
     loaded: Hashers
     keeps: NewCollection
     others: tuple[str, ...]
+    name = "c"
 
     def __init__(self) -> None:
         super().__init__()
@@ -41,13 +43,16 @@ class Interleaved(RuleBasedStateMachine):
         self.stage = "none"
         self.automatic = False
         self._open()
-        self.service.collections.create("c", self.keeps)
+        self.service.collections.create(self.name, self.keeps)
 
     def _open(self) -> None:
         self.stack = ExitStack()
+        self.service = self._opened()
+
+    def _opened(self) -> Any:
         database = self.data / "d.sqlite"
-        self.service = self.stack.enter_context(opened(database, self.loaded))
         self.sweeping = RecodingWriter(self.stack.enter_context(closing(Writer(database))))
+        return self.stack.enter_context(opened(database, self.loaded))
 
     def teardown(self) -> None:
         self.stack.close()
@@ -59,19 +64,19 @@ class Interleaved(RuleBasedStateMachine):
         rng = np.random.default_rng(self.turn)
         new = {each: (rng.standard_normal(12).astype(np.float32).tolist(), self.turn) for each in chosen}
         items = [Item(each, "vector", vector, b'{"n":%d}' % n) for each, (vector, n) in new.items()]
-        self.service.collections.upsert("c", items)
+        self.service.collections.upsert(self.name, items)
         self.documents |= new
 
     @rule(chosen=ids)
     def delete(self, chosen: list[str]) -> None:
         there = [each for each in chosen if self.documents.pop(each, None)]
-        assert self.service.collections.delete_items("c", chosen) == len(there)
+        assert self.service.collections.delete_items(self.name, chosen) == len(there)
 
     @rule(back=st.integers(0, 3))
     def delete_by_filter(self, back: int) -> None:
         gone = [each for each, (_, n) in self.documents.items() if n == self.turn - back]
         condition = parse_filter({"n": self.turn - back})
-        assert self.service.collections.delete_matching("c", condition) == len(gone)
+        assert self.service.collections.delete_matching(self.name, condition) == len(gone)
         for each in gone:
             del self.documents[each]
 
@@ -86,14 +91,14 @@ class Interleaved(RuleBasedStateMachine):
         every = ("vectors@1", *self.others)
         self.before, self.after = self.now, every[(every.index(self.now) + turn) % len(every)]
         self.automatic, self.stage = automatic, "coding"
-        self.job = self.service.recodings.begin("c", self.after, automatic)
+        self.job = self.service.recodings.begin(self.name, self.after, automatic)
 
     @precondition(lambda self: self.stage == "coding")
     @rule(times=st.integers(1, 4))
     def step(self, times: int) -> None:
         for _ in range(times):
             assert self.job is not None
-            self.job = self.service.recodings.step(self.job)
+            self.job = self._stepped(self.job)
         assert self.job is not None and self.job.errors == 0
         if not self.job.unfinished:
             assert self.job.state == "succeeded" and self.job.done == self.job.total
@@ -103,30 +108,37 @@ class Interleaved(RuleBasedStateMachine):
     @precondition(lambda self: self.stage == "ready")
     @rule()
     def switch(self) -> None:
-        assert self.service.recodings.switch("c").stage == "switched"
+        assert self.service.recodings.switch(self.name).stage == "switched"
         self.stage, self.now = "switched", self.after
 
     # Not before there is much to lose.
     @precondition(lambda self: self.stage == "switched" or (self.stage != "none" and self.turn % 4 == 0))
     @rule()
     def roll_back(self) -> None:
-        self._sweep(self.service.recodings.roll_back("c"))
+        self._sweep(self.service.recodings.roll_back(self.name))
         self.stage, self.now = "none", self.before
 
     @precondition(lambda self: self.stage == "switched")
     @rule()
     def finish(self) -> None:
-        self._sweep(self.service.recodings.finish("c"))
+        self._sweep(self.service.recodings.finish(self.name))
         self.stage = "none"
 
+    def _stepped(self, job: Job) -> Job | None:
+        step: Job | None = self.service.recodings.step(job)
+        return step
+
     def _sweep(self, job: Job) -> None:
-        swept = self.sweeping.sweep(job)
+        swept = self._swept(job)
         assert (swept.state, swept.done) == ("succeeded", swept.total)
+
+    def _swept(self, job: Job) -> Job:
+        return self.sweeping.sweep(job)
 
     @invariant()
     def everything_is_coded_by_the_one_hasher(self) -> None:
         hasher = self.loaded.get(self.now)
-        answer = self.service.collections.search("c", [Query("vector", [0.5] * 12)], WANTED)
+        answer = self.service.collections.search(self.name, [Query("vector", [0.5] * 12)], WANTED)
         assert answer.hasher == self.now
         code = int.from_bytes(hasher.encode([[0.5] * 12])[0].tobytes())
         expected = []
@@ -135,7 +147,8 @@ class Interleaved(RuleBasedStateMachine):
             expected.append((distance, each, b'{"n":%d}' % n))
         found = [(match.distance, match.id, match.payload) for match in answer.results[0]]
         assert found == sorted(expected)
-        (described,) = self.service.collections.all()
+        described = self.service.collections.get(self.name)
+        assert [each.name for each in self.service.collections.all()].count(self.name) == 1
         assert (described.hasher, described.count) == (self.now, len(self.documents))
 
 
