@@ -12,9 +12,10 @@ import pytest
 
 from service.coding_anew import CodingAnew
 from service.collections import NewCollection
+from service.errors import MissingHasherError
 from service.filters import parse_filter
 from service.hashers import Hashers
-from service.items import Item
+from service.items import Item, Query, Wanted
 from service.milvus.address import Address
 from service.milvus.connection import Connection
 from service.milvus.ledger import Ledger
@@ -29,6 +30,7 @@ from tests.recoding.calls import codes
 from tests.recoding.conftest import versions
 
 __all__ = ["versions"]
+QUERY = [Query("vector", [0.5] * 12)]
 Vectors = dict[str, list[float]]
 
 
@@ -343,3 +345,29 @@ def test_both_halves_are_written_by_no_more_than_is_needed(service: Service, mon
     service.collections.delete_items("once-each", ["a"])
     service.recodings.switch("once-each")
     assert copied == []
+
+
+def test_a_replica_that_lacks_the_new_hasher_leaves_the_job_to_one_that_has_it(
+    milvus: MilvusServer, versions: Path, service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.milvus.ledger.LEASE_SECONDS", 0.5)
+    documents = _vectors(13, "abc")
+    service.create("lacking", documents)
+    job = service.recodings.begin("lacking", "vectors@2", True)
+    (tmp_path / "vectors@1").symlink_to(versions / "vectors@1")
+    with opened(_address(milvus), Hashers(tmp_path)) as lacking:
+        lacking.jobs.start()
+        while not (told := lacking.jobs.get(job.number)).waits_for:
+            time.sleep(0.02)
+        assert told.waits_for.startswith("Missing hasher: collection 'lacking' needs hasher vectors@2")
+        assert [match.id for match in lacking.collections.search("lacking", QUERY, Wanted(9)).results[0]]
+        # A write has to be coded by both, a deletion has not.
+        with pytest.raises(MissingHasherError):
+            Service(lacking).upsert("lacking", documents)
+        assert lacking.collections.delete_items("lacking", ["a"]) == 1
+        del documents["a"]
+        service.parts.jobs.start()
+        while lacking.jobs.get(job.number).unfinished:
+            time.sleep(0.02)
+    assert service.parts.jobs.get(job.number).state == "succeeded"
+    assert service.codes("lacking") == codes(versions, "vectors@2", documents)
