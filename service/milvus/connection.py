@@ -35,6 +35,11 @@ class Connection:
         self._client: MilvusClient | None = None
         self._failed: tuple[float, Exception] | None = None
 
+    @property
+    def seconds(self) -> float:
+        """How long Milvus may take to answer."""
+        return self._address.seconds
+
     def call(self, method: str, *arguments: Any, **named: Any) -> Any:
         """What a method of the client returns; it may take as many seconds as the address says.
 

@@ -3,17 +3,22 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from time import monotonic, sleep
 from typing import Any, TypeVar
+
+from pymilvus.client.types import LoadState
 
 from service.milvus import schema
 from service.milvus.connection import Connection, NotLoadedError
 from service.milvus.filtering import after, among, both
 from service.store import lookups
+from service.store.errors import UnknownCollectionError
 from service.store.schema import CollectionRow
 
 T = TypeVar("T")
 LEVELS = {"strong": "Strong", "session": "Session", "bounded": "Bounded", "eventually": "Eventually"}
 PAGE_ROWS = 4096
+LOOK_SECONDS = 0.05
 # So many of the longest are less than the 64 MB that Milvus takes at once.
 WITH_DOCUMENTS, WITH_FEATURES = 32, 500
 STRONG, AT_ONCE = LEVELS["strong"], LEVELS["eventually"]
@@ -110,7 +115,15 @@ class Table:
     def prepare(self) -> None:
         """Have it indexed and held in memory; nothing changes where it is."""
         self.connection.call("create_index", self.name, schema.index_parameters(self.row.settings.index), sync=False)
-        self.connection.call("load_collection", self.name)
+        # Its own way of waiting looks twice a second.
+        self.connection.call("load_collection", self.name, _async=True)
+        deadline = monotonic() + self.connection.seconds
+        while (state := self.connection.call("get_load_state", self.name)["state"]) != LoadState.Loaded:
+            if state == LoadState.NotExist:
+                raise UnknownCollectionError("expected a collection that is there, got one that was deleted meanwhile")
+            if monotonic() > deadline:
+                raise NotLoadedError(f"expected the collection to be in Milvus's memory, it is {state.name}")
+            sleep(LOOK_SECONDS)
 
     def _loaded(self, call: Callable[[], T]) -> T:
         with suppress(NotLoadedError):

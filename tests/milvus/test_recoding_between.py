@@ -85,14 +85,6 @@ def _vectors(seed: int, ids: str) -> Vectors:
     return {each: rng.standard_normal(12).astype(np.float32).tolist() for each in ids}
 
 
-def _assert_both(service: Service, name: str, versions: Path, documents: Vectors, other: str = "vectors@2") -> None:
-    """Either half holds just these, by its own hasher, once it is switched, and when it is rolled back."""
-    service.recodings.switch(name)
-    assert service.codes(name) == codes(versions, other, documents)
-    service.recodings.roll_back(name)
-    assert service.codes(name) == codes(versions, "vectors@1", documents)
-
-
 def test_what_is_written_while_a_batch_is_coded_is_not_overwritten_by_it(
     service: Service, versions: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -115,7 +107,19 @@ def test_what_is_written_while_a_batch_is_coded_is_not_overwritten_by_it(
     service.finish_job("between")
     job = service.mark("between").job
     assert (job.state, job.done, job.errors) == ("succeeded", 4, 0)
-    _assert_both(service, "between", versions, documents)
+    # Without another writer nothing is coded again.
+    copied: list[Any] = []
+    plain_copy = Pairs.copy
+    monkeypatch.setattr(Pairs, "copy", lambda self, *given: (copied.append(given), plain_copy(self, *given))[1])
+    documents.update(_vectors(2, "bf"))
+    service.upsert("between", {each: documents[each] for each in "bf"})
+    service.collections.delete_items("between", ["a"])
+    del documents["a"]
+    service.recodings.switch("between")
+    assert copied == []
+    assert service.codes("between") == codes(versions, "vectors@2", documents)
+    service.recodings.roll_back("between")
+    assert service.codes("between") == codes(versions, "vectors@1", documents)
 
 
 def test_one_that_begins_or_ends_while_a_write_is_coded_has_it_written_again(
@@ -136,10 +140,9 @@ def test_one_that_begins_or_ends_while_a_write_is_coded_has_it_written_again(
     monkeypatch.setattr(upserts, "_both", both)
     changes: list[Callable[[], object]] = [
         lambda: (service.recodings.begin("begins", "vectors@2", True), service.finish_job("begins")),
-        lambda: service.recodings.roll_back("begins"),
-        lambda: (service.recodings.begin("begins", "vectors@2", True), service.finish_job("begins")),
         lambda: service.recodings.finish("begins"),
-        lambda: service.recodings.begin("begins", "vectors@1", False),
+        lambda: service.recodings.begin("begins", "vectors@1", True),
+        lambda: (service.finish_job("begins"), service.recodings.roll_back("begins")),
     ]
     for turn, change in enumerate(changes):
         then.append(change)
@@ -148,44 +151,50 @@ def test_one_that_begins_or_ends_while_a_write_is_coded_has_it_written_again(
         (hasher,) = {described.hasher for described in service.collections.all() if described.name == "begins"}
         assert hasher is not None
         assert service.codes("begins") == codes(versions, hasher, documents)
-    service.finish_job("begins")
-    service.recodings.switch("begins")
-    assert service.codes("begins") == codes(versions, "vectors@1", documents)
+    assert service.collections.get("begins").hasher == "vectors@2"
 
 
-@pytest.mark.parametrize("stage", ["coding", "compared", "ready", "switched"])
 def test_what_was_written_to_one_half_alone_as_its_service_was_killed_is_made_the_same(
-    service: Service, versions: Path, monkeypatch: pytest.MonkeyPatch, stage: str
+    service: Service, versions: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    name = f"torn-{stage}"
-    documents = _vectors(4, "abcdef")
-    service.create(name, documents)
-    service.recodings.begin(name, "vectors@2", False)
-    if stage != "coding":
-        service.step(name)
-    if stage in ("ready", "switched"):
-        service.finish_job(name)
-    if stage == "switched":
-        service.recodings.switch(name)
-    _cut_off_before_the_other_half(service, name, monkeypatch)
-    new = _vectors(5, "bg")
-    with pytest.raises(KilledError):
-        service.upsert(name, new)
-    with pytest.raises(KilledError):
-        service.collections.delete_items(name, ["c"])
-    monkeypatch.undo()
-    documents |= new
-    del documents["c"]
-    if stage != "switched":
-        service.finish_job(name)
-        service.recodings.switch(name)
-    assert service.codes(name) == codes(versions, "vectors@2", documents)
-    service.recodings.roll_back(name)
-    expected = codes(versions, "vectors@1", documents)
-    found = service.codes(name)
-    # To delete what is not acknowledged may be undone, as that has no time of its own.
-    found.pop("c", None)
-    assert found == expected
+    documents = _vectors(4, "abcdefg")
+    service.create("torn", documents)
+    service.recodings.begin("torn", "vectors@2", False)
+
+    def tear(seed: int, written: str, deleted: str) -> None:
+        _cut_off_before_the_other_half(service, "torn", monkeypatch)
+        new = _vectors(seed, written)
+        with pytest.raises(KilledError):
+            service.upsert("torn", new)
+        with pytest.raises(KilledError):
+            service.collections.delete_items("torn", [deleted])
+        monkeypatch.undo()
+        documents.update(new)
+        del documents[deleted]
+
+    # Before the first walk, and between the two.
+    tear(5, "ah", "b")
+    service.step("torn")
+    tear(6, "ci", "d")
+    service.finish_job("torn")
+    mark = service.mark("torn")
+    assert _codes_of(service, mark.old) == codes(versions, "vectors@1", documents)
+    assert _codes_of(service, mark.new) == codes(versions, "vectors@2", documents)
+    # When it is ready; what was deleted has no time of its own, so that this may be undone, as nobody acknowledged it.
+    tear(7, "aj", "e")
+    service.recodings.switch("torn")
+    assert _but("e", service.codes("torn")) == codes(versions, "vectors@2", documents)
+    tear(8, "ck", "f")
+    service.recodings.roll_back("torn")
+    assert _but("ef", service.codes("torn")) == codes(versions, "vectors@1", documents)
+
+
+def _codes_of(service: Service, number: int) -> dict[str, str]:
+    return {each: code for each, (code, _) in _held(service.recodings._pairs.table(number)).items()}
+
+
+def _but(ids: str, found: dict[str, str]) -> dict[str, str]:
+    return {each: code for each, code in found.items() if each not in ids}
 
 
 def _cut_off_before_the_other_half(service: Service, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -263,7 +272,7 @@ def test_replicas_that_write_the_same_items_at_once_leave_both_halves_the_same(
         def write(replica: Service, seed: int) -> None:
             try:
                 rng = np.random.default_rng(seed)
-                for turn in range(12):
+                for turn in range(8):
                     some = "".join(rng.choice(list(ids), 3, replace=False))
                     if turn % 4 == 3:
                         replica.collections.delete_items("contended", list(some))
@@ -331,20 +340,6 @@ def test_the_turn_to_do_the_jobs_is_one_replicas(milvus: MilvusServer, monkeypat
 
 def _over(number: int) -> jobs.Job:
     return jobs.Job(10**17 + number, "recode", "turns", 0, "", 0, 1.0, "succeeded")
-
-
-def test_both_halves_are_written_by_no_more_than_is_needed(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without another writer nothing is coded twice."""
-    service.create("once-each", _vectors(11, "ab"))
-    service.recodings.begin("once-each", "vectors@2", False)
-    service.finish_job("once-each")
-    copied: list[Any] = []
-    plain = Pairs.copy
-    monkeypatch.setattr(Pairs, "copy", lambda self, *given: (copied.append(given), plain(self, *given))[1])
-    service.upsert("once-each", _vectors(12, "bc"))
-    service.collections.delete_items("once-each", ["a"])
-    service.recodings.switch("once-each")
-    assert copied == []
 
 
 def test_a_replica_that_lacks_the_new_hasher_leaves_the_job_to_one_that_has_it(

@@ -19,7 +19,7 @@ from tests.recoding.test_interleaved import Interleaved
 
 __all__ = ["versions"]
 # A collection takes two seconds until it is in memory.
-EXAMPLES, LONG_EXAMPLES = 2, 40
+EXAMPLES, LONG_EXAMPLES = 1, 40
 
 
 class OverMilvus(Interleaved):

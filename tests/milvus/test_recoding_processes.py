@@ -19,7 +19,7 @@ from tests.serving import Process, client_of
 __all__ = ["versions"]
 QUERY = {"vector": [0.5] * 12}
 ITEMS = 1500
-KILLS, LONG_KILLS = 2, 40
+KILLS, LONG_KILLS = 1, 40
 
 
 class Services:
