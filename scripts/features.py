@@ -9,6 +9,7 @@ from models.features.image import MODES, ImageFeatures
 from models.features.text import TextFeatures
 from models.features.vector import SCALES, VectorFeatures
 from scripts.datasets import Dataset
+from scripts.options import whole
 
 LARGEST_SIDE = 32
 
@@ -16,7 +17,7 @@ LARGEST_SIDE = 32
 def add_feature_options(parser: argparse.ArgumentParser) -> None:
     """The options that `pick_features` reads."""
     parser.add_argument("--scale", choices=SCALES, default="none", help="scaling of vectors (default none)")
-    parser.add_argument("--size", type=int, help="side of images in pixels (default: their own up to 32)")
+    parser.add_argument("--size", type=whole, help="side of images in pixels (default: their own up to 32)")
     parser.add_argument("--image-mode", choices=MODES, help="grey or colour (default: the images' own)")
 
 

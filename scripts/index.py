@@ -17,7 +17,7 @@ from scripts.datasets.lines import Lines
 from scripts.datasets.ndjson import SUFFIXES
 from scripts.datasets.shard import WHOLE, Shard, add_shard_option
 from scripts.documents import in_json
-from scripts.options import positive
+from scripts.options import positive, whole
 from service.client import Client, Collection, Indexed, ServiceError
 from service.store.schema import IndexKind, KeepFeatures
 
@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--collection", required=True, metavar="C")
     settings = parser.add_mutually_exclusive_group()
     settings.add_argument("--hasher", metavar="H", help="name, or name@version, to create the collection with")
-    settings.add_argument("--bits", type=int, help="code length to create the collection with, if items bring codes")
+    settings.add_argument("--bits", type=whole, help="code length to create the collection with, if items bring codes")
     parser.add_argument("--keep-documents", action="store_true", help="create it so that it can be coded anew")
     parser.add_argument("--keep-features", choices=KEPT, help="create it with features to rank by")
     parser.add_argument("--index", choices=KINDS, help="create it to be searched so (default: flat, exactly)")

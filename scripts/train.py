@@ -26,7 +26,7 @@ from models.versions import next_folder
 from scripts.console import print_quality, run, track
 from scripts.datasets import DATA_DIR_HELP, DATA_HELP, Dataset, open_dataset
 from scripts.features import add_feature_options, pick_features
-from scripts.options import positive
+from scripts.options import positive, real, whole
 from scripts.options import seconds as seconds_option
 from scripts.outputs import check_writable
 from scripts.report.folder import check_folder
@@ -173,15 +173,17 @@ def parse() -> argparse.Namespace:
     parser.add_argument("data", metavar="DATA", help=DATA_HELP)
     parser.add_argument("--out", type=Path, required=True, help="directory for hasher folders")
     parser.add_argument("--modality", choices=MODALITIES, help="default: what DATA holds")
-    parser.add_argument("--bits", type=int, default=64, help="code length, a multiple of 8 (default 64)")
+    parser.add_argument("--bits", type=whole, default=64, help="code length, a multiple of 8 (default 64)")
     parser.add_argument("--objective", choices=OBJECTIVES, default="hashing", help="default hashing")
     parser.add_argument("--name", help="name of the hasher (default: DATA's)")
-    parser.add_argument("--epochs", type=int, help="passes over the items (default: what makes 800 steps, at least 2)")
-    parser.add_argument("--hidden", type=int, default=512, help="hidden units; 0 for a linear network (default 512)")
+    parser.add_argument(
+        "--epochs", type=whole, help="passes over the items (default: what makes 800 steps, at least 2)"
+    )
+    parser.add_argument("--hidden", type=whole, default=512, help="hidden units; 0 for a linear network (default 512)")
     parser.add_argument("--tied", action="store_true", help="the decoder has the encoder's weights, transposed")
     parser.add_argument("--start", choices=STARTS, default="pca-itq", help="of the network (default pca-itq)")
-    parser.add_argument("--sample", type=int, default=Config.sample, help="items trained on at most (default 100000)")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--sample", type=whole, default=Config.sample, help="items trained on at most (default 100000)")
+    parser.add_argument("--seed", type=whole, default=0)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ... (default auto)")
     parser.add_argument("--threads", type=positive, default=1, help="CPU threads; other numbers may change last digits")
     parser.add_argument("--weight", type=weight, action="append", default=[], metavar="TERM=W", help="may be repeated")
@@ -201,14 +203,14 @@ def parse() -> argparse.Namespace:
 def weight(text: str) -> tuple[str, float]:
     """`term=0.5`."""
     term, _, value = text.partition("=")
-    return term, float(value)
+    return term, real(value)
 
 
 def corruption(text: str) -> Corruption:
     """`kind=0.5`."""
     kind, _, level = text.partition("=")
     try:
-        return Corruption(kind, float(level))
+        return Corruption(kind, real(level))
     except InvalidInputError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 

@@ -7,11 +7,15 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from service.numbers import PLAIN, WHOLE
+
 PREFIX = "HAMMINGWAY_"
 DATABASE = "hammingway.sqlite"
 # Pillow itself refuses more.
 MOST_PIXELS = 178_956_970
-Positive = Annotated[int, Field(ge=1)]
+Whole = Annotated[int, WHOLE]
+Number = Annotated[float, PLAIN]
+Positive = Annotated[Whole, Field(ge=1)]
 
 
 class Settings(BaseSettings):
@@ -31,11 +35,11 @@ class Settings(BaseSettings):
     store_certificate: Path | None = Field(
         None, description="of Milvus, with milvus+tls: file of the certificate that its own is signed by"
     )
-    store_seconds: float = Field(
+    store_seconds: Number = Field(
         10.0, gt=0, allow_inf_nan=False, description="of Milvus: longest that it may take to answer"
     )
     host: str = Field("127.0.0.1", description="address to listen on")
-    port: int = Field(8000, ge=0, le=65535, description="port to listen on")
+    port: Whole = Field(8000, ge=0, le=65535, description="port to listen on")
     workers: Positive = Field(1, description="processes that serve the same data")
     threads: Positive = Field(
         os.cpu_count() or 1, description="searches and encodings at once, and as many writes, in a process"
@@ -53,10 +57,10 @@ class Settings(BaseSettings):
     max_rejected: Positive = Field(10_000, description="bad lines after which an NDJSON import stops")
     max_collections: Positive = Field(1000, description="most collections")
     max_characters: Positive = Field(100_000, description="most characters of a text")
-    max_pixels: int = Field(
+    max_pixels: Whole = Field(
         50_000_000, ge=1, le=MOST_PIXELS, description="most pixels of an image, which is not decoded if it has more"
     )
-    max_seconds: float = Field(
+    max_seconds: Number = Field(
         60.0, gt=0, allow_inf_nan=False, description="longest that a request may take; snapshots and NDJSON may longer"
     )
     keys: str | None = Field(None, description="API keys: a list ROLE:SHA256,.. or a file of them", repr=False)

@@ -18,7 +18,7 @@ from models.training.prepare import draw_sample
 from scripts.console import print_quality, track
 from scripts.datasets import Dataset, open_dataset
 from scripts.features import pick_features
-from scripts.options import positive
+from scripts.options import positive, whole
 from scripts.outputs import check_writable
 from scripts.rows import read_rows
 from scripts.training import make_hasher
@@ -33,9 +33,11 @@ DEFAULT = "hashing"
 def add_benchmark_options(parser: argparse.ArgumentParser) -> None:
     """The options that `print_benchmark` reads."""
     parser.add_argument("--benchmark", metavar="DATA", help="train every objective at every length and compare")
-    parser.add_argument("--bits", type=int, nargs="+", default=BITS, help="of --benchmark (default 16 32 64 128 256)")
+    parser.add_argument("--bits", type=whole, nargs="+", default=BITS, help="of --benchmark (default 16 32 64 128 256)")
     parser.add_argument("--objectives", nargs="+", choices=OBJECTIVES, default=list(OBJECTIVES), help="of --benchmark")
-    parser.add_argument("--epochs", type=int, help="of --benchmark: passes over the items (default: as scripts.train)")
+    parser.add_argument(
+        "--epochs", type=whole, help="of --benchmark: passes over the items (default: as scripts.train)"
+    )
     parser.add_argument("--no-terms", action="store_true", help="without what remains of hashing less each term")
     parser.add_argument(
         "--validation", action="store_true", help="queries out of the training items, as for every choice"

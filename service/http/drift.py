@@ -10,10 +10,11 @@ from service.http.access import READ
 from service.http.reply import reply
 from service.http.schemas.drift import DriftReply
 from service.http.state import ServiceState
+from service.numbers import WHOLE
 
 router = APIRouter(prefix="/v1/collections/{collection}", tags=["collections"])
 MOST_ITEMS = 100_000
-Items = Annotated[int, Query(ge=1, le=MOST_ITEMS, description="how many of the latest items to look at")]
+Items = Annotated[int, Query(ge=1, le=MOST_ITEMS, description="how many of the latest items to look at"), WHOLE]
 
 
 @router.get("/drift", dependencies=READ, response_model=DriftReply, summary="Drift")

@@ -11,11 +11,12 @@ from service.http.access import ADMIN, READ
 from service.http.reply import reply
 from service.http.schemas.jobs import JobReply, JobsReply
 from service.http.state import ServiceState
+from service.numbers import WHOLE
 from service.store.jobs import Job, Kind, State
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 LARGEST = 2**63 - 1
-Number = Annotated[int, Path(ge=1, le=LARGEST, examples=[7])]
+Number = Annotated[int, Path(ge=1, le=LARGEST, examples=[7]), WHOLE]
 # Left out where there is none: `null` in a URL would be text.
 Of = Annotated[str | None, Query(description="only those of a collection"), WithJsonSchema({"type": "string"})]
 In = Annotated[list[State], Query(alias="state", description="only those in this state; may be repeated")]

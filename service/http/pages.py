@@ -16,6 +16,7 @@ from service.http.item_parts import CODE_AND_PAYLOAD, With, told
 from service.http.reply import reply
 from service.http.schemas.items import ItemsReply
 from service.http.state import ServiceState
+from service.numbers import WHOLE
 from service.store.pages import FIRST
 
 router = APIRouter(prefix="/v1/collections/{collection}", tags=["items"])
@@ -26,6 +27,7 @@ Cursor = Annotated[str | None, Query(description="of the page before; none for t
 Limit = Annotated[
     int | None,
     Query(ge=1, description="most items on the page; default 100"),
+    WHOLE,
     WithJsonSchema({"type": "integer", "minimum": 1}),
 ]
 Filter = Annotated[

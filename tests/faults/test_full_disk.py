@@ -14,6 +14,7 @@ from tests.faults.conftest import Start
 from tests.faults.small_disk import SmallDisk, small_disk
 from tests.faults.truth import stored
 from tests.faults.writing import QUIET, WritingClient, make_quiet_collection, reading
+from tests.jobs.calls import Import, jobs, wait_for
 
 DISK_BYTES = 48 * 2**20
 MOST_ROOM_BYTES = 6 * 2**20
@@ -69,6 +70,31 @@ def test_a_full_disk_is_named_where_a_file_cannot_be_made(start: Start, tmp_path
         serving = start(tmp_path / "data", prefix=disk.prefix)
         assert serving.client.post(f"/v1/collections/{QUIET}/snapshots").json()["items"] == 500
         serving.kill()
+
+
+def test_work_that_begins_on_a_full_disk_is_seen_and_kept_once_there_is_room(start: Start, tmp_path: Path) -> None:
+    """An import of codes that do not fit: it needs no room, and takes as long as it is told to."""
+    with small_disk(tmp_path / "data", DISK_BYTES) as disk:
+        serving = start(tmp_path / "data", "--max-rejected", "1000000", prefix=disk.prefix)
+        serving.client.put("/v1/collections/short", json={"bits": 8}).raise_for_status()
+        disk.fill()
+        running = Import(serving.url, "/v1/collections/short")
+        job = wait_for(serving.client, lambda job: job["state"] == "running")
+        assert (job["kind"], job["collection"]) == ("import", "short")
+        path = f"/v1/jobs/{job['id']}"
+        assert serving.client.get(path).json()["state"] == "running"
+        disk.free()
+        written = wait_for(serving.client, lambda told: told["id"] < job["id"])
+        assert [told["id"] for told in jobs(serving.client)] == [written["id"]]
+        # Who knows the first number finds it.
+        assert serving.client.post(f"{path}/cancel").json()["id"] == written["id"]
+        assert serving.client.get(path).json()["state"] == "cancelled"
+        running.send_more(40)
+        assert running.end().status_code == 409
+        serving.kill()
+        again = start(tmp_path / "data", prefix=disk.prefix)
+        assert [(told["id"], told["state"]) for told in jobs(again.client)] == [(written["id"], "cancelled")]
+        again.kill()
 
 
 @pytest.mark.timeout(1800)

@@ -1,6 +1,7 @@
 """HEAD wherever GET is, and parameters that no operation knows."""
 
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -66,6 +67,27 @@ def test_a_parameter_that_is_not_known_is_refused_by_every_operation(client: htt
         assert reply.headers["x-request-id"] == problem["request_id"]
     # Nothing was done.
     assert client.get(f"{COLLECTION}/items/a").status_code == 200
+
+
+@pytest.mark.parametrize("written", ["1_0", " 10", "+10", "10.0", "010", "1e1", "", "\u0661\u0660"])
+def test_a_whole_number_is_written_in_digits_alone(client: httpx.Client, written: str) -> None:
+    seen = []
+    for path, operations in client.get("/openapi.json").json()["paths"].items():
+        for method, operation in operations.items():
+            for parameter in operation["parameters"]:
+                if parameter["schema"].get("type") != "integer" or (parameter["in"] == "path" and not written):
+                    continue
+                name = parameter["name"]
+                filled = {"collection": "here", "item_id": "a", "reference": "vectors@1"}
+                if parameter["in"] == "path":
+                    reply = client.request(method, path.format(**filled, **{name: quote(written)}))
+                else:
+                    reply = client.request(method, path.format(**filled), params={name: written})
+                expected = [{"where": name, "detail": f"expected an integer, got {written!r}"}]
+                assert (reply.status_code, reply.json()["errors"]) == (422, expected), (method, path)
+                seen.append((parameter["in"], name))
+    paths = [("path", "job")] * 2 if written else []
+    assert sorted(seen) == [*paths, ("query", "items"), ("query", "limit")]
 
 
 def test_parameters_that_are_known_are_taken(client: httpx.Client) -> None:
