@@ -16,10 +16,10 @@ from typing import Any, ClassVar
 
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.supervisors import Multiprocess
 
 from service import logs
+from service.heads import BoundedHeads
 from service.http import malformed
 from service.http.measuring import SHARED
 from service.http.request_ids import RequestIds
@@ -37,7 +37,7 @@ IDLE_SECONDS = 0.25
 log = logging.getLogger(__name__)
 
 
-class Connection(HttpToolsProtocol):
+class Connection(BoundedHeads):
     """A connection whose request may be on its way when the server stops: it is answered, not reset.
 
     What is no HTTP is answered with a problem detail, as all that is wrong.
@@ -56,12 +56,16 @@ class Connection(HttpToolsProtocol):
         self.loop.call_later(IDLE_SECONDS, super().shutdown)
 
     def send_400_response(self, msg: str) -> None:
-        """In place of the server's own, which is plain text; the id is the caller's where that came before."""
+        """In place of the server's own, which is plain text."""
+        self.refuse(400, "expected an HTTP/1.1 request, got what is none")
+
+    def refuse(self, status: int, detail: str) -> None:
+        """Answer so, and close the connection; the id is the caller's, where that came before."""
         # None before the first request.
         scope: MutableMapping[str, Any] = self.scope or {"headers": ()}  # type: ignore[assignment]
         request_id = self._ids.note(scope)
-        log.warning("request %s: expected HTTP, got what is none", request_id)
-        self.transport.write(malformed.reply(request_id))
+        log.warning("request %s: %s", request_id, detail)
+        self.transport.write(malformed.reply(request_id, status, detail))
         self.transport.close()
 
 

@@ -9,15 +9,31 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import Response
 from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+from starlette.types import Scope
 
 PATH = "/docs"
 STATIC = "/static-offline-docs"
+METHODS = ("GET", "HEAD")
+RANGES = (b"range", b"if-range")
 _INLINE = re.compile(rb"<script>(.*?)</script>", re.DOTALL)
+
+
+class Parts(StaticFiles):
+    """Files that are given whole, and refused as all else is."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        """A file; raises HTTPException."""
+        if scope["method"] not in METHODS:
+            raise HTTPException(405, headers={"Allow": ", ".join(METHODS)})
+        # Nobody needs a part of one, and what is none would be answered in plain text.
+        scope["headers"] = [pair for pair in scope["headers"] if pair[0] not in RANGES]
+        return await super().get_response(path, scope)
 
 
 def install(app: FastAPI) -> None:
     """Serve the page and its parts, which would come from a network of others without `fastapi_offline`."""
-    app.mount(STATIC, StaticFiles(directory=str(files("fastapi_offline") / "static")))
+    app.mount(STATIC, Parts(directory=str(files("fastapi_offline") / "static")))
     router = APIRouter()
 
     @router.get(PATH, include_in_schema=False)

@@ -1,4 +1,6 @@
-"""The reply to what is no HTTP: it reaches no application, so it is the server that sends it, byte by byte."""
+"""The reply to what reaches no application, as it is no whole request: it is the server that sends it, byte by byte."""
+
+from http import HTTPStatus
 
 import orjson
 
@@ -6,18 +8,18 @@ from service.http.headers import ALWAYS, NOT_STORED
 from service.http.problems import MEDIA_TYPE, Fault, Problem, content
 from service.http.request_ids import NAME
 
-_DETAIL = "expected an HTTP/1.1 request, got what is none"
-_PROBLEM = Problem(
-    title="Bad Request",
-    status=400,
-    detail=f"request: {_DETAIL}",
-    errors=[Fault(where="request", detail=_DETAIL)],
-)
 
-
-def reply(request_id: str) -> bytes:
+def reply(request_id: str, status: int, detail: str) -> bytes:
     """A whole reply, after which the connection is closed: nobody knows where the next request would begin."""
-    body = orjson.dumps(content(_PROBLEM) | {"request_id": request_id})
+    title = HTTPStatus(status).phrase
+    problem = Problem(
+        title=title,
+        status=status,
+        detail=f"request: {detail}",
+        errors=[Fault(where="request", detail=detail)],
+        request_id=request_id,
+    )
+    body = orjson.dumps(content(problem))
     headers = (
         (b"content-type", MEDIA_TYPE.encode()),
         (b"content-length", str(len(body)).encode()),
@@ -26,5 +28,5 @@ def reply(request_id: str) -> bytes:
         *ALWAYS,
         NOT_STORED,
     )
-    lines = [b"HTTP/1.1 400 Bad Request", *(name + b": " + value for name, value in headers)]
+    lines = [f"HTTP/1.1 {status} {title}".encode(), *(name + b": " + value for name, value in headers)]
     return b"\r\n".join(lines) + b"\r\n\r\n" + body

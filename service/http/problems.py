@@ -133,7 +133,8 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
         case 404:
             detail = f"expected a path that there is, {came}"
         case 405:
-            headers["Allow"] = ", ".join(allowed(request))
+            # What a route says itself are its own methods only, but of files there is nothing else.
+            headers["Allow"] = ", ".join(allowed(request)) or headers.get("Allow", "")
             detail = f"expected one of {headers['Allow']}, {came}"
         case _:
             detail = f"{error.detail}: {came}"

@@ -137,14 +137,58 @@ def test_a_head_request_has_the_headers_of_an_error_and_no_body(serving: Process
     assert reply.headers["content-type"] == "application/problem+json"
 
 
-def test_headers_without_end_are_cut_off_or_answered(serving: Process) -> None:
-    long = "X-Long: " + "a" * 2**20
-    try:
-        status, headers, _ = _send(serving, _request("GET /nope HTTP/1.1", long))
-        assert status in (400, 404, 431) and headers["content-type"] == "application/problem+json"
-    except OSError:
-        pass
+@pytest.mark.parametrize("part", [b"a" * 2**14, b"X-Header: a\r\n" * 2**10], ids=["one", "many"])
+def test_headers_without_end_are_cut_off(serving: Process, part: bytes) -> None:
+    where = httpx.URL(serving.url)
+    sent, received = 0, b""
+    with socket.create_connection((str(where.host), where.port), timeout=20) as connection:
+        connection.sendall(b"GET /livez HTTP/1.1\r\nX-Request-ID: long-1\r\nX-Long: ")
+        while not received and sent < 2**24:
+            try:
+                connection.sendall(part)
+                sent += len(part)
+                connection.settimeout(0.01)
+                received = connection.recv(65536)
+            except TimeoutError:
+                connection.settimeout(20)
+            except OSError:
+                break
+    # A reply may be lost where more was under way: the log has it.
+    assert sent < 2**22
+    assert "request long-1: expected headers of at most 131072 bytes, got more" in serving.log.read_text()
+    if received:
+        head, _, body = received.partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 431 ")
+        assert json.loads(body)["detail"] == "request: expected headers of at most 131072 bytes, got more"
     assert serving.client.get("/livez").is_success
+
+
+def test_headers_that_are_as_long_as_allowed_are_taken(serving: Process) -> None:
+    where = httpx.URL(serving.url)
+    with socket.create_connection((str(where.host), where.port), timeout=20) as connection:
+        # In parts, and once more on the same connection: each is counted by itself.
+        for _ in range(3):
+            for part in (b"GET /livez HTTP/1.1\r\nHost: here\r\nX-Long: ", *[b"a" * 2**14] * 7, b"\r\n\r\n"):
+                connection.sendall(part)
+            assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
+        # A body is another matter.
+        body = b" " * 2**18
+        connection.sendall(_request("POST /v1/encode HTTP/1.1", f"Content-Length: {len(body)}"))
+        connection.sendall(body)
+        assert connection.recv(65536).startswith(b"HTTP/1.1 400 ")
+
+
+def test_the_parts_of_the_page_for_people_are_refused_as_all_else(serving: Process) -> None:
+    path = "/static-offline-docs/favicon.png"
+    reply = serving.client.post(path)
+    assert (reply.status_code, reply.headers["allow"]) == (405, "GET, HEAD")
+    assert reply.json()["detail"] == f"expected one of GET, HEAD, got POST {path}"
+    whole = serving.client.get(path)
+    for asked in ("bytes=0-0", "bytes=99999999-", "nonsense"):
+        reply = serving.client.get(path, headers={"Range": asked})
+        assert (reply.status_code, reply.content) == (200, whole.content)
+    missing = serving.client.get("/static-offline-docs/nope.js")
+    assert (missing.status_code, missing.headers["content-type"]) == (404, "application/problem+json")
 
 
 PARTS = {
