@@ -13,7 +13,7 @@ from service import carrying, kept_features, rescoring
 from service.backend import Backend, Source
 from service.coding import Coded, encode
 from service.comparing import Comparison, compare
-from service.errors import ConflictError, Fault, FaultsError, UnknownItemError
+from service.errors import ConflictError, Fault, FaultsError, UnknownItemError, UnknownItemsError
 from service.filters import Condition, names_a_field
 from service.hashers import Hashers
 from service.index.collection import IndexState
@@ -177,17 +177,6 @@ class Collections:
             sides = {"queries/0": "a", "queries/1": "b"}
             faults = [replace(each, where=sides[each.where[:9]] + each.where[9:]) for each in error.faults]
             raise FaultsError("nothing was compared", faults) from None
-        except UnknownItemError as error:
-            row = self._row(name)
-            unknown = [
-                Fault(f"{side}/id", error.status, error.title, str(_unknown(row, str(query.document))))
-                for side, query in (("a", a), ("b", b))
-                if query.kind == "id" and self._backend.item(row, str(query.document)) is None
-            ]
-            if not unknown:
-                # Written in between.
-                raise
-            raise FaultsError("nothing was compared", unknown) from None
 
     def delete_items(self, name: str, ids: Sequence[str]) -> int:
         """Delete items by id; returns how many were there."""
@@ -253,14 +242,21 @@ class Collections:
         return self._steadily(name, look)
 
     def _code_queries(self, row: CollectionRow, queries: Sequence[Query], with_logits: bool) -> list[Coded]:
-        """A code for each query; raises UnknownItemError, or FaultsError that names the bad ones.
+        """A code for each query; raises UnknownItemsError, or another FaultsError, that names the bad ones.
 
         `with_logits` of items, too, whose features were kept.
         """
         by_features = with_logits and row.settings.keep_features != "none"
         kept: frozenset[Part] = frozenset({"features"}) if by_features else frozenset()
         by_id = {str(query.document) for query in queries if query.kind == "id"}
-        items = {item_id: _required(row, item_id, self._backend.item(row, item_id, kept)) for item_id in by_id}
+        found = {item_id: self._backend.item(row, item_id, kept) for item_id in by_id}
+        items = {item_id: item for item_id, item in found.items() if item is not None}
+        if unknown := [
+            _unknown_query(row, place, str(query.document))
+            for place, query in enumerate(queries)
+            if query.kind == "id" and query.document not in items
+        ]:
+            raise UnknownItemsError("nothing was searched", unknown)
         documents = [
             (query.kind, query.document) if query.kind != "id" else ("code", items[str(query.document)].code.hex())
             for query in queries
@@ -338,6 +334,11 @@ def _required(row: CollectionRow, item_id: str, item: StoredItem | None) -> Stor
 
 def _unknown(row: CollectionRow, item_id: str) -> UnknownItemError:
     return UnknownItemError(f"expected the id of an item of {row.name!r}, got {item_id[:80]!r}")
+
+
+def _unknown_query(row: CollectionRow, place: int, item_id: str) -> Fault:
+    error = _unknown(row, item_id)
+    return Fault(f"queries/{place}/id", error.status, error.title, str(error))
 
 
 def _agrees(wanted: NewCollection, there: CollectionSettings) -> bool:

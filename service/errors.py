@@ -87,6 +87,10 @@ class UnknownItemError(HammingwayError):
     where = "id"
 
 
+class UnknownItemsError(FaultsError, UnknownItemError):
+    """Ids among the parts of a request that no items of the collection have."""
+
+
 class ConflictError(HammingwayError):
     """Something that is there already with other settings."""
 

@@ -88,7 +88,8 @@ def share_of_ones(codes: Codes) -> Floats:
 def entropy(share: Floats) -> Floats:
     """The entropy, in bits, of bits that are set with these probabilities: 1.0 at one half."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        return -np.nan_to_num(share * np.log2(share)) - np.nan_to_num((1 - share) * np.log2(1 - share))
+        # Of zero, as minus zero would be told as -0.0.
+        return 0.0 - np.nan_to_num(share * np.log2(share)) - np.nan_to_num((1 - share) * np.log2(1 - share))
 
 
 def bit_entropy(codes: Codes) -> float:

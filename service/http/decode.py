@@ -77,7 +77,9 @@ def _documents(hasher: Hasher, codes: Codes, wanted: DecodeRequest) -> list[dict
 def _nearest(
     collections: Collections, settings: Settings, hasher: Hasher, codes: Codes, wanted: DecodeRequest
 ) -> list[dict[str, object]]:
-    name, limit = wanted.collection, wanted.limit or min(DEFAULT_LIMIT, settings.max_limit)
+    # As many as a search of so many queries may find.
+    allowed = min(settings.max_limit, max(1, settings.max_matches // max(1, len(codes))))
+    name, limit = wanted.collection, wanted.limit or min(DEFAULT_LIMIT, allowed)
     if name is None:
         raise InvalidInputError(
             f"expected the name of a collection that {hasher.reference} codes, whose nearest texts are given, as a "
@@ -86,6 +88,8 @@ def _nearest(
         )
     if limit > settings.max_limit:
         raise InvalidInputError(f"expected at most {settings.max_limit}, got {limit}", "limit")
+    if limit > allowed:
+        raise InvalidInputError(f"expected at most {allowed} for so many codes, got {limit}", "limit")
     if len(codes) > settings.max_queries:
         raise TooLargeError(f"expected at most {settings.max_queries} codes for texts, got {len(codes)}")
     # Asked first, as codes of another length could not be searched; and again of the answer, which is of one moment.

@@ -104,7 +104,9 @@ FURTHER: dict[tuple[str, str], tuple[HammingwayError, ...]] = {
             ],
         ),
     ),
-    ("post", "/v1/collections/{collection}/search"): (NO_ITEM,),
+    ("post", "/v1/collections/{collection}/search"): (
+        FaultsError("nothing was searched", [Fault("query/id", NO_ITEM.status, NO_ITEM.title, str(NO_ITEM))]),
+    ),
     ("post", "/v1/collections/{collection}/compare"): (
         FaultsError("nothing was compared", [Fault("a/id", NO_ITEM.status, NO_ITEM.title, str(NO_ITEM))]),
     ),

@@ -1,7 +1,7 @@
 """Searches from their bodies to their replies; those that wait at one time and ask for the same are made together."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from typing import TypeVar
@@ -11,6 +11,7 @@ from fastapi.responses import Response
 from models.errors import InvalidInputError
 from service.collections import Answer, Collections
 from service.combining import Combining
+from service.errors import FaultsError
 from service.filters import parse_filter
 from service.http import multipart
 from service.http.body import parse_json, validate
@@ -87,9 +88,17 @@ def _replies(collections: Collections, group: Sequence[_Search]) -> list[tuple[_
         results = iter(answer.results)
         return [(each, _reply(each, answer, list(islice(results, len(each.queries))))) for each in group]
     if len(group) == 1:
-        return [(group[0], answer)]
+        return [(group[0], _placed(group[0], answer))]
     # One mistake is not everybody's: each alone.
     return [pair for each in group for pair in _replies(collections, [each])]
+
+
+def _placed(search: _Search, error: Exception) -> Exception:
+    """An error that names the parts of a search as they came: the one `query` is no list."""
+    if not search.single or not isinstance(error, FaultsError):
+        return error
+    faults = [replace(each, where=each.where.replace("queries/0", "query", 1)) for each in error.faults]
+    return FaultsError("nothing was searched", faults)
 
 
 def _reply(search: _Search, answer: Answer, results: list[list[Match]]) -> Response:

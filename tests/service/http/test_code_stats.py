@@ -1,5 +1,6 @@
 """What `stats` tells of codes, against plain NumPy over all items."""
 
+import math
 from typing import Any
 
 import httpx
@@ -37,6 +38,7 @@ def test_they_agree_with_numpy(client: httpx.Client, width: int) -> None:
     assert found["share_of_ones"] == pytest.approx(share, abs=1e-4)
     entropy = [0 if p in (0, 1) else -p * np.log2(p) - (1 - p) * np.log2(1 - p) for p in share]
     assert found["entropy"] == pytest.approx(entropy, abs=1e-4)
+    assert all(math.copysign(1, value) == 1 for value in found["entropy"])
     assert found["mean_entropy"] == pytest.approx(np.mean(entropy), abs=1e-4)
     assert found["distinct"] == len({bytes(code) for code in codes})
     live = np.flatnonzero(share > 0)

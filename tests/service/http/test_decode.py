@@ -228,3 +228,19 @@ def test_a_small_largest_limit_is_the_default_too(hashers: Path, tmp_path: Path)
         client.post("/v1/collections/c/index", json={"items": items})
         found = decode(client, hasher="pydocs", codes=HEX[:1], collection="c")
         assert [len(document["nearest"]) for document in found["documents"]] == [2]
+
+
+def test_of_many_codes_no_more_is_found_than_a_search_may_find(hashers: Path, tmp_path: Path) -> None:
+    with running(Settings(hashers=hashers, data=tmp_path, max_matches=7)) as client:
+        assert client.put("/v1/collections/c", json={"hasher": "pydocs"}).status_code == 201
+        items = [{"id": str(place), "text": text} for place, text in enumerate(TEXTS)]
+        client.post("/v1/collections/c/index", json={"items": items})
+        asked = {"hasher": "pydocs", "codes": HEX[:1] * 3, "collection": "c"}
+        for limit, found in ((None, 2), (1, 1), (2, 2)):
+            more = {} if limit is None else {"limit": limit}
+            assert [len(each["nearest"]) for each in decode(client, **asked, **more)["documents"]] == [found] * 3
+        reply = client.post("/v1/decode", json={**asked, "limit": 3})
+        assert (reply.status_code, reply.json()["detail"]) == (
+            422,
+            "limit: expected at most 2 for so many codes, got 3",
+        )

@@ -125,7 +125,7 @@ def test_payloads_that_cannot_be_used(client: httpx.Client, payloads: str, statu
             [("image", b""), ("request", (None, '{"limit": 0}'))],
             "limit: expected at least 1, got 0",
         ),
-        ([("image", b"no image")], "nothing was searched: queries/0/image: expected"),
+        ([("image", b"no image")], "nothing was searched: query/image: expected"),
     ],
 )
 def test_searches_that_cannot_be_used(client: httpx.Client, parts: list[tuple[str, object]], detail: str) -> None:

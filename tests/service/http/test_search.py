@@ -93,6 +93,30 @@ def test_many_queries_are_answered_as_one_by_one(client: httpx.Client, truth: di
     assert _search(client, queries=[]) == []
 
 
+def test_each_query_that_cannot_be_used_is_named_as_it_was_asked(
+    client: httpx.Client, truth: dict[str, np.ndarray]
+) -> None:
+    path, there = "/v1/collections/ties/search", next(iter(truth))
+    unknown = "expected the id of an item of 'ties', got {!r}"
+    no_code = "expected a code of 4 hex digits, got 2: 'zz'"
+    for request, status, faults in (
+        ({"query": {"id": "no"}}, 404, [("query/id", unknown.format("no"))]),
+        ({"query": {"code": "zz"}}, 422, [("query/code", no_code)]),
+        ({"queries": [{"code": "zz"}]}, 422, [("queries/0/code", no_code)]),
+        (
+            {"queries": [{"id": "no"}, {"id": there}, {"id": "nor"}]},
+            404,
+            [("queries/0/id", unknown.format("no")), ("queries/2/id", unknown.format("nor"))],
+        ),
+    ):
+        reply = client.post(path, json=request)
+        problem = reply.json()
+        assert (reply.status_code, problem["title"]) == (status, "Unknown item" if status == 404 else "Invalid input")
+        assert [(each["where"], each["detail"]) for each in problem["errors"]] == faults
+        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+        assert problem["detail"] == f"nothing was searched: {faults[0][0]}: {faults[0][1]}{more}"
+
+
 def test_a_match_has_similarity_and_payload(client: httpx.Client, truth: dict[str, np.ndarray]) -> None:
     for match in _search(client, query={"code": "ffff"}, limit=3):
         assert match["similarity"] == round(1 - int(str(match["distance"])) / BITS, 4)
