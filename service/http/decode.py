@@ -16,7 +16,7 @@ from service.errors import Fault, FaultsError, TooLargeError
 from service.http.access import READ
 from service.http.body import parse, read, takes
 from service.http.code_formats import Format, read_code
-from service.http.matches import matches_told
+from service.http.matches import matches_told, require_bounded
 from service.http.reply import reply
 from service.http.schemas.decode import DecodeReply, DecodeRequest
 from service.http.state import ServiceState
@@ -96,6 +96,7 @@ def _nearest(
     _require(hasher, name, collections.get(name).hasher)
     answer = collections.search(name, [Query("code", code.tobytes().hex()) for code in codes], Wanted(limit))
     _require(hasher, name, answer.hasher)
+    require_bounded(answer.results)
     return [{"nearest": matches_told(matches, answer.bits)} for matches in answer.results]
 
 

@@ -5,11 +5,18 @@ from collections.abc import Collection, Sequence
 from service.http.carried import carried
 from service.http.reply import fragment
 from service.items import PAYLOAD, Match, Part
+from service.store.lookups import require_bounded_payloads
 
 
 def similarity(distance: int, bits: int) -> float:
     """1 - distance / bits, to four digits."""
     return round(1 - distance / bits, 4)
+
+
+def require_bounded(results: Sequence[Sequence[Match]], parts: Collection[Part] = PAYLOAD) -> None:
+    """Raise InvalidInputError where a reply would be too large: one item may be found by each of many queries."""
+    if "payload" in parts:
+        require_bounded_payloads(sum(len(match.payload or b"") for matches in results for match in matches))
 
 
 def matches_told(matches: Sequence[Match], bits: int, parts: Collection[Part] = PAYLOAD) -> list[dict[str, object]]:

@@ -50,7 +50,8 @@ async def get(
 
     An item that is there from the first page to the last is given exactly once, whatever is written meanwhile: an
     upsert keeps its place. With a `filter` a page may hold fewer items than `limit`, even none, before the last:
-    no page looks at more than 10,000 items, or `limit` where that is more.
+    no page looks at more than 10,000 items, or `limit` where that is more. So may one whose payloads are more than
+    64 MiB together.
     """
 
     def work() -> Response:

@@ -15,7 +15,7 @@ from service.errors import FaultsError
 from service.filters import parse_filter
 from service.http import multipart
 from service.http.body import parse_json, validate
-from service.http.matches import matches_told
+from service.http.matches import matches_told, require_bounded
 from service.http.reply import reply
 from service.http.schemas.search import SearchRequest
 from service.items import Match, Query, Wanted
@@ -86,7 +86,9 @@ def _replies(collections: Collections, group: Sequence[_Search]) -> list[tuple[_
     answer = _attempt(lambda: collections.search(group[0].collection, queries, group[0].wanted))
     if not isinstance(answer, Exception):
         results = iter(answer.results)
-        return [(each, _reply(each, answer, list(islice(results, len(each.queries))))) for each in group]
+        shares = [(each, list(islice(results, len(each.queries)))) for each in group]
+        # One that is too large is not everybody's either.
+        return [(each, _attempt(partial(_reply, each, answer, share))) for each, share in shares]
     if len(group) == 1:
         return [(group[0], _placed(group[0], answer))]
     # One mistake is not everybody's: each alone.
@@ -103,6 +105,7 @@ def _placed(search: _Search, error: Exception) -> Exception:
 
 def _reply(search: _Search, answer: Answer, results: list[list[Match]]) -> Response:
     parts = search.wanted.carried
+    require_bounded(results, parts)
     told = [matches_told(matches, answer.bits, parts) for matches in results]
     return reply({"results": told[0] if search.single else told, "hasher": answer.hasher})
 

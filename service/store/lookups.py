@@ -12,6 +12,9 @@ from service.store.schema import StoredItem
 
 BY_SEQUENCE = f"SELECT {ITEM_COLUMNS} FROM json_each(?) CROSS JOIN items ON sequence = value"  # nosec B608  # constants of ours; values are parameters
 
+# Of all payloads that are read at once; and from how many items on that is looked at before, as it takes as long again.
+MOST_PAYLOAD_BYTES = 64 * 2**20
+MANY_ITEMS = 1000
 # Of all documents that are read at once: what is told of them takes as much again.
 MOST_DOCUMENT_BYTES = 64 * 2**20
 
@@ -22,8 +25,27 @@ def listed(sequences: Iterable[int]) -> str:
 
 
 def item_rows(connection: Connection, sequences: Iterable[int]) -> list[Any]:
-    """Rows of items, not verified yet; those that are not there are left out."""
-    return connection.execute(BY_SEQUENCE, (listed(sequences),)).fetchall()
+    """Rows of items, not verified yet; those that are not there are left out.
+
+    Raises InvalidInputError where they are many, and their payloads too large together.
+    """
+    numbers = list(sequences)
+    given = listed(numbers)
+    if len(numbers) > MANY_ITEMS:
+        (size,) = connection.execute(
+            "SELECT coalesce(sum(length(payload)), 0) FROM json_each(?) CROSS JOIN items ON sequence = value", (given,)
+        ).fetchone()
+        require_bounded_payloads(size)
+    return connection.execute(BY_SEQUENCE, (given,)).fetchall()
+
+
+def require_bounded_payloads(size: int) -> None:
+    """Raise InvalidInputError where the payloads of many items are too large to be read, or told, at once."""
+    if size > MOST_PAYLOAD_BYTES:
+        raise InvalidInputError(
+            f"expected items with payloads of {MOST_PAYLOAD_BYTES} bytes at most together, got {size}: ask for fewer",
+            "limit",
+        )
 
 
 def verified_items(rows: Iterable[Sequence[Any]]) -> dict[int, StoredItem]:

@@ -1,7 +1,8 @@
 """Pages of a collection's items in the order of their ids, which no write changes: an upsert keeps an item's place.
 
 By sequence number an item that is written anew would come twice. A page costs what it holds, however many items there
-are; with a filter it looks at no more than so many, and then comes short, with where it stopped.
+are; with a filter it looks at no more than so many, and then comes short, with where it stopped. So it does where the
+payloads become too large together.
 """
 
 from dataclasses import dataclass
@@ -56,15 +57,17 @@ def _walk(connection: Connection, collection: int, asked: Asked) -> tuple[dict[i
     """Ids by the sequence numbers of a page's items, in order, and the id to go on after."""
     expression, parameters = ("1", []) if asked.filter is None else compile_filter(asked.filter)
     rows = connection.execute(
-        f"SELECT sequence, CAST(items.id AS BLOB), ({expression}) FROM items"  # nosec B608  # constants of ours; values are parameters
+        f"SELECT sequence, CAST(items.id AS BLOB), ({expression}), coalesce(length(payload), 0) FROM items"  # nosec B608  # constants of ours; values are parameters
         " WHERE collection = ? AND items.id > ? ORDER BY items.id",
         (*parameters, collection, asked.after),
     )
     found: dict[int, bytes] = {}
-    last = b""
-    for looked_at, (sequence, item_id, through) in enumerate(rows):
+    last, size = b"", 0
+    for looked_at, (sequence, item_id, through, length) in enumerate(rows):
+        size += length if through else 0
         # One more row than was used says that there is more.
-        if len(found) == asked.limit or looked_at >= max(asked.limit, MOST_LOOKED_AT):
+        full = len(found) == asked.limit or (found and size > lookups.MOST_PAYLOAD_BYTES)
+        if full or looked_at >= max(asked.limit, MOST_LOOKED_AT):
             return found, last.decode()
         last = item_id
         if through:

@@ -14,6 +14,7 @@ from models.codes import hamming, pack
 from models.features.image import ImageFeatures
 from models.hasher import Hasher
 from service.settings import Settings
+from service.store import lookups
 from tests.conftest import DIMENSION
 from tests.serving import running
 
@@ -244,3 +245,18 @@ def test_of_many_codes_no_more_is_found_than_a_search_may_find(hashers: Path, tm
             422,
             "limit: expected at most 2 for so many codes, got 3",
         )
+
+
+def test_payloads_of_the_nearest_are_bounded_as_of_a_search(
+    hashers: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running(Settings(hashers=hashers, data=tmp_path)) as client:
+        assert client.put("/v1/collections/c", json={"hasher": "pydocs"}).status_code == 201
+        item = {"id": "a", "text": TEXTS[0], "payload": {"t": "x"}}
+        client.post("/v1/collections/c/index", json={"items": [item]}).raise_for_status()
+        monkeypatch.setattr(lookups, "MOST_PAYLOAD_BYTES", 20)
+        asked: dict[str, Any] = {"hasher": "pydocs", "collection": "c"}
+        assert decode(client, **asked, codes=HEX[:1] * 2)
+        reply = client.post("/v1/decode", json={**asked, "codes": HEX[:1] * 3})
+        assert (reply.status_code, reply.json()["errors"][0]["where"]) == (422, "limit")
+        assert "payloads of 20 bytes at most together, got 27" in reply.json()["detail"]

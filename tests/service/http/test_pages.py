@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from models.errors import InvalidInputError
 from service.http.cursors import read_cursor, write_cursor
 from service.settings import Settings
+from service.store import lookups
 from tests.serving import client_of, running
 
 NUMBERS = count()
@@ -49,6 +50,18 @@ def upsert(client: httpx.Client, name: str, items: dict[str, int]) -> None:
 
 def told(items: dict[str, int]) -> list[dict[str, Any]]:
     return [{"id": item_id, "code": f"{items[item_id]:04x}", "payload": {"n": items[item_id]}} for item_id in items]
+
+
+def test_a_page_comes_short_where_payloads_are_large(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = collection(client)
+    # As JSON 9, 9, 9, 29, 9, 9 bytes.
+    items = [{"id": str(n), "code": "0000", "payload": {"t": "x" * (21 if n == 3 else 1)}} for n in range(6)]
+    client.post(f"/v1/collections/{name}/index", json={"items": items}).raise_for_status()
+    monkeypatch.setattr(lookups, "MOST_PAYLOAD_BYTES", 20)
+    found = [[item["id"] for item in page] for page in pages(client, name, limit=4)]
+    assert found == [["0", "1"], ["2"], ["3"], ["4", "5"]]
+    chosen = [[item["id"] for item in page] for page in pages(client, name, limit=4, filter='{"t": "x"}')]
+    assert chosen == [["0", "1"], ["2", "4"], ["5"]]
 
 
 @pytest.mark.parametrize("limit", [1, 3, len(IDS) - 1, len(IDS), len(IDS) + 1])

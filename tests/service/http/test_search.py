@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from models.codes import hamming, to_hex
+from service.store import lookups
 
 BITS = 16
 
@@ -115,6 +116,33 @@ def test_each_query_that_cannot_be_used_is_named_as_it_was_asked(
         assert [(each["where"], each["detail"]) for each in problem["errors"]] == faults
         more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
         assert problem["detail"] == f"nothing was searched: {faults[0][0]}: {faults[0][1]}{more}"
+
+
+def test_payloads_of_a_reply_are_bounded_together(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = "/v1/collections/large"
+    client.put(path, json={"bits": 8}).raise_for_status()
+    # 9 bytes each, as JSON.
+    items = [{"id": str(n), "code": "00", "payload": {"t": "x"}} for n in range(5)]
+    client.post(f"{path}/index", json={"items": items}).raise_for_status()
+    monkeypatch.setattr(lookups, "MOST_PAYLOAD_BYTES", 20)
+    query = {"code": "00"}
+
+    def asked(**request: object) -> tuple[int, str | None]:
+        reply = client.post(f"{path}/search", json=request)
+        return reply.status_code, reply.json().get("detail")
+
+    def refused(size: int) -> tuple[int, str]:
+        return 422, f"limit: expected items with payloads of 20 bytes at most together, got {size}: ask for fewer"
+
+    assert asked(query=query, limit=2) == (200, None)
+    assert asked(query=query, limit=3) == refused(27)
+    # One item may be found by each of many.
+    assert asked(queries=[query] * 3, limit=1) == refused(27)
+    assert asked(queries=[query] * 3, limit=1, **{"with": ["code"]}) == (200, None)
+    # Of very many items they are not even read.
+    monkeypatch.setattr(lookups, "MANY_ITEMS", 4)
+    assert asked(query=query, limit=4, **{"with": []}) == (200, None)
+    assert asked(query=query, limit=5, **{"with": []}) == refused(45)
 
 
 def test_a_match_has_similarity_and_payload(client: httpx.Client, truth: dict[str, np.ndarray]) -> None:
