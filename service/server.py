@@ -24,6 +24,7 @@ from service.http import malformed
 from service.http.measuring import SHARED
 from service.http.request_ids import RequestIds
 from service.joined import JoinedWrites
+from service.open_files import most_connections, raise_limit
 from service.settings import Settings
 
 # Where the worker processes count together, if it is there: in memory, as a process that writes to a mapped file on a
@@ -50,6 +51,8 @@ class Connection(BoundedHeads):
         """Take up a connection."""
         super().connection_made(transport)
         self.transport = JoinedWrites(transport, self.loop)  # type: ignore[assignment]
+        if len(self.connections) > (most := most_connections()):
+            self.refuse(503, f"expected at most {most} connections, got one more: try again")
 
     def shutdown(self) -> None:
         """Close it soon, or when its reply is sent."""
@@ -109,6 +112,8 @@ def serve(settings: Settings) -> None:
 
     The application is made from the environment, in each process.
     """
+    # Before worker processes start, which inherit it.
+    raise_limit()
     config = uvicorn.Config(
         "service.stopping:application",
         factory=True,

@@ -5,7 +5,7 @@ from http import HTTPStatus
 import orjson
 
 from service.http.headers import ALWAYS, NOT_STORED
-from service.http.problems import MEDIA_TYPE, Fault, Problem, content
+from service.http.problems import MEDIA_TYPE, RETRIED, RETRY_AFTER_SECONDS, Fault, Problem, content
 from service.http.request_ids import NAME
 
 
@@ -25,6 +25,7 @@ def reply(request_id: str, status: int, detail: str) -> bytes:
         (b"content-length", str(len(body)).encode()),
         (b"connection", b"close"),
         (NAME, request_id.encode()),
+        *([(b"retry-after", RETRY_AFTER_SECONDS.encode())] if status in RETRIED else []),
         *ALWAYS,
         NOT_STORED,
     )
