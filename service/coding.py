@@ -1,6 +1,7 @@
 """From what callers hand in to codes: one pass over the documents, every fault noted at its place."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from service.errors import Fault, FaultsError
 from service.items import Kind
 
 Given = tuple[Kind, Document]
+NO_REASONS: Mapping[int, str] = MappingProxyType({})
 
 
 class Coded(NamedTuple):
@@ -29,27 +31,27 @@ def encode(
     bits: int,
     hasher: Callable[[], Hasher] | None,
     where: str,
-    documents_only: str | None = None,
+    refused: Mapping[int, str] = NO_REASONS,
 ) -> tuple[list[Coded | None], dict[int, Fault]]:
     """Codes of documents, None at the places of bad ones, and what is wrong with those, by place.
 
     `hasher` is asked for only where something is not a code already; None where a collection has no hasher.
-    `where` names the list in the faults: `items` gives `items/3/vector`. `documents_only` says why no codes are taken
-    as they are, where none are.
+    `where` names the list in the faults: `items` gives `items/3/vector`. `refused` says of codes, by place, why none is
+    taken as it is.
     """
     coded: list[Coded | None] = [None] * len(documents)
     faults: dict[int, Fault] = {}
     rows, places = [], []
     for place, (kind, document) in enumerate(documents):
         try:
-            if kind == "code" and documents_only is not None:
-                raise InvalidInputError(f"expected a document, as {documents_only}, got code")
+            if kind == "code" and place in refused:
+                raise InvalidInputError(f"expected a document, as {refused[place]}, got code")
             if kind == "code":
                 coded[place] = Coded(from_hex(str(document), bits))
             elif hasher is None:
                 raise InvalidInputError(f"expected a code, as the collection has no hasher, got {kind}")
             else:
-                rows.append(_row(hasher(), kind, document))
+                rows.append(row_of(hasher(), kind, document))
                 places.append(place)
         except InvalidInputError as error:
             faults[place] = _fault(where, place, kind, error)
@@ -67,7 +69,7 @@ def logits(hasher: Hasher, documents: Sequence[Given], where: str) -> NDArray[np
     faults = []
     for place, (kind, document) in enumerate(documents):
         try:
-            rows[place] = _row(hasher, kind, document)
+            rows[place] = row_of(hasher, kind, document)
         except InvalidInputError as error:
             faults.append(_fault(where, place, kind, error))
     if faults:
@@ -75,7 +77,8 @@ def logits(hasher: Hasher, documents: Sequence[Given], where: str) -> NDArray[np
     return hasher.logits(rows)
 
 
-def _row(hasher: Hasher, kind: Kind, document: Document) -> NDArray[np.float32]:
+def row_of(hasher: Hasher, kind: Kind, document: Document) -> NDArray[np.float32]:
+    """Features (d,) float32 of a document; raises InvalidInputError where the hasher cannot take it."""
     if kind != hasher.features.modality:
         raise InvalidInputError(f"expected {hasher.features.modality}, as {hasher.reference} takes, got {kind}")
     return hasher.features.row(document)

@@ -1,5 +1,6 @@
 """What callers hand to a collection, whatever the protocol it came by."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -17,13 +18,27 @@ Part = Literal["payload", "code", "features", "document"]
 PAYLOAD: frozenset[Part] = frozenset({"payload"})
 
 
+class Kept(NamedTuple):
+    """What comes beside a code, as another collection kept it: features (numbers), and the document with its kind."""
+
+    features: Sequence[float] | None = None
+    document: tuple[Kind, Document] | None = None
+
+
+NOTHING_KEPT = Kept()
+
+
 class Item(NamedTuple):
-    """An item to index: `document` is a text, an encoded image, a vector, or a code in hex; `payload` is JSON."""
+    """An item to index: `document` is a text, an encoded image, a vector, or a code in hex; `payload` is JSON.
+
+    `kept` only with a code.
+    """
 
     id: str
     kind: Kind
     document: Document
     payload: bytes | None = None
+    kept: Kept = NOTHING_KEPT
 
 
 @dataclass(frozen=True)

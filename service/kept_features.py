@@ -19,6 +19,15 @@ def pack(row: NDArray[np.float32], kind: KeepFeatures) -> bytes | None:
         most = np.finfo(np.float16).max
         return bytes(np.clip(row, -most, most).astype("<f2"))
     scale = np.float32(np.abs(row).max() / LARGEST_INT8) or np.float32(1)
+    found = _int8(row, scale)
+    # What was kept once, and comes again, is kept the same: its scale may be the next one to what was just computed.
+    for near in (scale, np.nextafter(scale, np.float32(0)), np.nextafter(scale, np.float32(np.inf))):
+        if near and np.array_equal(unpack(again := _int8(row, near), kind), row):
+            return again
+    return found
+
+
+def _int8(row: NDArray[np.float32], scale: np.float32) -> bytes:
     # The smallest scales are so coarsely rounded themselves that the largest magnitude comes out beyond 127.
     rounded = np.clip(np.rint(row / scale), -LARGEST_INT8, LARGEST_INT8)
     return bytes(np.array(scale, "<f4")) + bytes(rounded.astype(np.int8))

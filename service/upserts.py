@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from service import kept_documents, kept_features
+from service import kept_documents, kept_features, ready
 from service.backend import Backend, Together
 from service.coding import Coded, encode
 from service.errors import Fault, FaultsError, TooLargeError
@@ -78,18 +78,23 @@ class Upserts:
         self, row: CollectionRow, other: CollectionRow | None, items: Sequence[Item]
     ) -> tuple[list[Stored], Faults]:
         """What is stored in the collection, and in the other, and what is wrong with either, by place."""
-        stored, faults = self._stored(row.name, row, items)
+        stored, faults = self._stored(row.name, row, items, is_recoded=other is not None)
         if other is None:
             return [stored], faults
-        beside, more = self._stored(row.name, other, items)
+        beside, more = self._stored(row.name, other, items, is_recoded=True)
         why = f"; it has to be usable by {other.settings.hasher}, too, as {row.name!r} is being re-coded"
         told = {place: replace(fault, detail=fault.detail + why) for place, fault in more.items()}
         return [stored, beside], dict(sorted((told | faults).items()))
 
-    def _stored(self, name: str, row: CollectionRow, items: Sequence[Item]) -> tuple[Stored, Faults]:
+    def _stored(
+        self, name: str, row: CollectionRow, items: Sequence[Item], *, is_recoded: bool
+    ) -> tuple[Stored, Faults]:
         hasher = self._hashers.bound(name, row.settings.hasher, row.settings.hasher_checksum)
         documents = [(item.kind, item.document) for item in items]
-        coded, faults = encode(documents, row.settings.bits, hasher, "items", _documents_only(row))
+        reasons = ready.reasons(row, items, is_recoded)
+        coded, faults = encode(documents, row.settings.bits, hasher, "items", reasons)
+        for place, fault in ready.faults(row, items, hasher).items():
+            faults[place], coded[place] = fault, None
         stored = [None if each is None else store(row, item, each) for item, each in zip(items, coded, strict=True)]
         return stored, faults | self._too_large(items, stored)
 
@@ -109,24 +114,20 @@ class Upserts:
 def store(row: CollectionRow, item: Item, coded: Coded) -> StoredItem:
     """An item as its collection keeps it."""
     keep = row.settings.keep_features
+    features = coded.features if item.kept.features is None else ready.row(item.kept.features)
+    document = item.kept.document or (item.kind, item.document)
     return StoredItem(
         item.id,
         coded.code,
         item.payload,
-        None if keep == "none" or coded.features is None else kept_features.pack(coded.features, keep),
-        kept_documents.pack(item.kind, item.document) if row.settings.keep_documents else None,
+        None if keep == "none" or features is None else kept_features.pack(features, keep),
+        kept_documents.pack(*document) if row.settings.keep_documents else None,
     )
 
 
 def _too_long(place: int, part: str, most: int, came: int) -> Fault:
     detail = f"expected at most {most} bytes, as this store keeps no longer ones, got {came}"
     return Fault(f"items/{place}/{part}", TooLargeError.status, TooLargeError.title, detail)
-
-
-def _documents_only(row: CollectionRow) -> str | None:
-    if row.settings.keep_features != "none":
-        return "the collection keeps features"
-    return "the collection keeps documents" if row.settings.keep_documents else None
 
 
 def _repeated(items: Sequence[Item]) -> Iterator[Fault]:

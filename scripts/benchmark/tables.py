@@ -15,7 +15,7 @@ TITLES = {
     "start": "starting, and memory",
     "deletes": "deleting over HTTP, one item at a time",
     "lag": "the event loop during a bulk import",
-    "stores": "stores behind the same service, exact search, k = 10",
+    "stores": "stores behind the same service, k = 10: exact but for IVF",
     "duplicates": "All near-duplicates over HTTP, one item in a hundred being a copy with up to 8 bits flipped",
 }
 

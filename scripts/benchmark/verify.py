@@ -70,6 +70,13 @@ def check_brute_force(items: Codes, query: Codes, found: Found, who: str, withou
     require(got == expected, f"expected {expected} from {who}, got {got}")
 
 
+def check_approximate(items: Codes, query: Codes, found: Found, who: str) -> None:
+    """Raise WrongAnswerError unless there are K items, each once, at the distances that they have."""
+    require(len(found) == K, f"expected {K} items from {who}, got {len(found)}")
+    places, distances = [place_of(item) for item, _ in found], [distance for _, distance in found]
+    check_distances(items, query, places, distances, who)
+
+
 def recall(distances: Sequence[float], tenth: float) -> float:
     """Recall@10 of one query: the share of K places that hold an item as near as the true tenth, or nearer."""
     return sum(distance <= tenth for distance in distances) / K

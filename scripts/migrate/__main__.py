@@ -4,11 +4,12 @@ Only what is missing or differs is sent: it may be stopped, and run again. The s
 """
 
 import argparse
+from dataclasses import replace
 
 from scripts.connecting import TARGET_KEY_VARIABLE, connect
 from scripts.console import progress, run
 from scripts.migrate.moving import Side, copy, verify
-from scripts.migrate.target import open_target, require_movable, require_same_hasher
+from scripts.migrate.target import carried, open_target, require_same_hasher
 from scripts.options import positive
 
 PAGE_ITEMS = 1000
@@ -33,11 +34,17 @@ def main() -> None:
 def move(source: Side, target: Side, *, only_verify: bool) -> None:
     """One collection, with a line about each step."""
     described = source.client.collection(source.name)
-    if not only_verify:
-        require_movable(described)
+    if only_verify:
+        there = target.client.collection(target.name)
+    else:
         if described.hasher is not None:
             require_same_hasher(described.hasher, source.client, target.client)
-        open_target(target.client, target.name, described)
+        there = open_target(target.client, target.name, described)
+    parts, left = carried(described, there)
+    for part in left:
+        print(f"the {part} of each item is left: {target.name!r} keeps none")
+    source, target = replace(source, parts=parts), replace(target, parts=parts)
+    if not only_verify:
         with progress("sending", described.count) as advance:
             sent = copy(source, target, advance)
         print(f"{sent} of {described.count} items sent, the rest was there")

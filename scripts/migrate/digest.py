@@ -7,8 +7,12 @@ from service.client import Item
 
 
 def canonical(item: Item) -> bytes:
-    """An item's id, code and payload as a JSON array in ASCII, the payload's keys sorted: 1, 1.0 and true differ."""
-    return json.dumps([item.id, item.code, item.payload], sort_keys=True, separators=(",", ":")).encode()
+    """An item's id, code and payload as a JSON array in ASCII, all keys sorted: 1, 1.0 and true differ.
+
+    Then its features and its document, each where it was asked for.
+    """
+    kept = [part for part in (item.features, item.document) if part is not None]
+    return json.dumps([item.id, item.code, item.payload, *kept], sort_keys=True, separators=(",", ":")).encode()
 
 
 class Digest:

@@ -20,15 +20,16 @@ class NotTheSameError(HammingwayError):
 
 @dataclass(frozen=True)
 class Side:
-    """A collection of a service, read by pages of so many items."""
+    """A collection of a service, read by pages of so many items, of which `parts` are looked at."""
 
     client: Client
     name: str
     page_items: int
+    parts: tuple[str, ...] = ("code", "payload")
 
     def items(self) -> Iterator[Item]:
-        """All of them in the order of their ids, with code and payload."""
-        return self.client.items(self.name, with_=("code", "payload"), page_size=self.page_items)
+        """All of them in the order of their ids."""
+        return self.client.items(self.name, with_=self.parts, page_size=self.page_items)
 
 
 def copy(source: Side, target: Side, advance: Advance) -> int:
@@ -70,7 +71,8 @@ def _lacking(source: Side, target: Side, advance: Advance) -> Iterator[dict[str,
                 f"expected items of {source.name!r} only, {target.name!r} has {_id(one, other)!r} too"
             )
         if not _same(one, other):
-            yield {"id": one.id, "code": one.code, "payload": one.payload}
+            given = {name: getattr(one, name) for name in ("id", "code", "payload", "features", "document")}
+            yield {name: value for name, value in given.items() if value is not None}
 
 
 def _pairs(source: Side, target: Side, advance: Advance) -> Iterator[Pair]:

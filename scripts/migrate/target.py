@@ -6,15 +6,18 @@ from service.client import Client, Collection, ServiceError
 UNKNOWN = 404
 
 
-def require_movable(collection: Collection) -> None:
-    """Raise InvalidInputError where a collection keeps what no ready-made item brings along: features or documents."""
-    keeps = {"features": collection.keep_features != "none", "documents": collection.keep_documents}
-    if any(keeps.values()):
-        kept = " and ".join(name for name, is_kept in keeps.items() if is_kept)
-        raise InvalidInputError(
-            f"expected a collection of codes and payloads, {collection.name!r} keeps {kept}, which no item brings"
-            " along: index its documents anew"
-        )
+def carried(source: Collection, target: Collection) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The parts of items that are moved, which are those that both collections keep, and those that are left.
+
+    Raises InvalidInputError where the target keeps what no item brings along, or keeps it otherwise.
+    """
+    if target.keep_features not in ("none", source.keep_features):
+        kept = f"as {source.name!r} ({source.keep_features}), or none"
+        raise InvalidInputError(f"expected {target.name!r} to keep features {kept}, it keeps {target.keep_features}")
+    if target.keep_documents and not source.keep_documents:
+        raise InvalidInputError(f"expected {target.name!r} to keep no documents, as {source.name!r} has none to bring")
+    here, there = _kept(source), _kept(target)
+    return ("code", "payload", *there), tuple(part for part in here if part not in there)
 
 
 def require_same_hasher(reference: str, source: Client, target: Client) -> None:
@@ -30,12 +33,23 @@ def open_target(client: Client, name: str, source: Collection) -> Collection:
     except ServiceError as error:
         if error.status != UNKNOWN:
             raise
-        coded_by = {"bits": source.bits} if source.hasher is None else {"hasher": source.hasher}
-        return client.create_collection(name, **coded_by, index=_index(source))
-    require_movable(there)
+        if source.hasher is None:
+            return client.create_collection(name, bits=source.bits, index=_index(source))
+        return client.create_collection(
+            name,
+            hasher=source.hasher,
+            index=_index(source),
+            keep_features=source.keep_features,
+            keep_documents=source.keep_documents,
+        )
     if (there.hasher, there.bits) != (source.hasher, source.bits):
         raise InvalidInputError(f"expected {name!r} to have {_codes(source)}, it has {_codes(there)}")
     return there
+
+
+def _kept(collection: Collection) -> tuple[str, ...]:
+    keeps = {"features": collection.keep_features != "none", "document": collection.keep_documents}
+    return tuple(part for part, is_kept in keeps.items() if is_kept)
 
 
 def _index(source: Collection) -> dict[str, object]:

@@ -21,10 +21,8 @@ from service.http.schemas.documents import KINDS
 from service.http.schemas.fields import GivenPayload, Id
 from service.http.wording import told
 from service.milvus.address import Address
-from service.milvus.backend import Milvus
-from service.milvus.connection import Connection
-from service.milvus.opening import backend_of
-from service.upserts import Upserts
+from service.milvus.opening import opened
+from service.store.errors import UnknownCollectionError
 
 # One write, as one of the service is of NDJSON.
 BATCH_ITEMS = 1000
@@ -36,7 +34,7 @@ _ID, _PAYLOAD = TypeAdapter(Id), TypeAdapter(GivenPayload)
 
 @dataclass
 class MilvusCollection:
-    """The collection `name`, coded by the hasher of that folder; sent to another process, it connects there anew.
+    """The collection `name`, coded by the hasher of that folder; each process that writes connects by itself.
 
     Upserts, so that a shard that comes twice is there once; of one that fails, a part may be there.
     """
@@ -49,61 +47,48 @@ class MilvusCollection:
         """Upsert the items of a shard, a thousand at a time; returns how many. Raises at the first bad item."""
         size = 0
         (kind,) = [each for each in KINDS if each == data.modality]
-        for some in _batches(_checked(item, kind) for item in data.walk()):
-            try:
-                self._upsert(some)
-            except FaultsError as error:
-                raise InvalidInputError(f"items from {some[0].id!r} of {data.name}: {error}") from None
-            size += len(some)
+        with opened(self.address, self._hashers) as parts:
+            for some in _batches(_checked(item, kind) for item in data.walk()):
+                try:
+                    self._upsert(parts.collections, some)
+                except FaultsError as error:
+                    raise InvalidInputError(f"items from {some[0].id!r} of {data.name}: {error}") from None
+                size += len(some)
         return size
 
     def create(self) -> None:
         """Create the collection where it is missing, as a service does; raises ConflictError where it is another."""
         if not NAME.fullmatch(self.name):
             raise InvalidInputError(f"expected a name of {NAME.pattern} for the collection, got {self.name!r}")
-        self._parts.create(self.name, NewCollection(hasher=self.hasher.name))
+        with opened(self.address, Hashers(self.hasher.parent)) as parts:
+            parts.collections.create(self.name, NewCollection(hasher=self.hasher.name))
 
     def require(self) -> None:
-        """Raise InvalidInputError unless the collection is there, and coded by this very hasher."""
-        row = self._backend.collection(self.name)
-        if row is None:
-            where = f"{self.name!r} in {self.address.store}"
-            raise InvalidInputError(f"expected a collection {where}, got none: --create makes it, or a service does")
-        settings = row.settings
-        if settings.hasher != self.hasher.name:
-            has = f"is coded by {settings.hasher}" if settings.hasher else "takes codes as they are given"
+        """Raise InvalidInputError unless the collection is there, and coded by a hasher of that name and version."""
+        with opened(self.address, Hashers(self.hasher.parent)) as parts:
+            try:
+                coded_by = parts.collections.get(self.name).hasher
+            except UnknownCollectionError:
+                where = f"{self.name!r} in {self.address.store}"
+                raise InvalidInputError(
+                    f"expected a collection {where}, got none: --create makes it, or a service does"
+                ) from None
+        if coded_by != self.hasher.name:
+            has = f"is coded by {coded_by}" if coded_by else "takes codes as they are given"
             raise InvalidInputError(f"expected {self.name!r} to be coded by {self.hasher.name}, it {has}")
-        if settings.hasher_checksum not in (None, self._hashers.checksum(self.hasher.name)):
-            raise InvalidInputError(
-                f"expected the {self.hasher.name} that {self.name!r} was created with, the one in {self.hasher} has"
-                " other files"
-            )
 
-    def _upsert(self, some: list[items.Item]) -> None:
+    def _upsert(self, collections: Collections, some: list[items.Item]) -> None:
         for seconds in WAITS_SECONDS:
             try:
-                return self._parts.upsert(self.name, some)
+                return collections.upsert(self.name, some)
             except StoreUnavailableError:
                 sleep(seconds)
-        return self._parts.upsert(self.name, some)
-
-    @cached_property
-    def _backend(self) -> Milvus:
-        return backend_of(Connection(self.address), self._hashers)
+        return collections.upsert(self.name, some)
 
     @cached_property
     def _hashers(self) -> Hashers:
+        """Kept from one shard to the next: what is loaded is loaded once."""
         return Hashers(self.hasher.parent)
-
-    @cached_property
-    def _parts(self) -> Collections:
-        return Collections(self._backend, self._hashers, Upserts(self._backend, self._hashers))
-
-    def __getstate__(self) -> tuple[str, Address, Path]:
-        return self.name, self.address, self.hasher
-
-    def __setstate__(self, state: tuple[str, Address, Path]) -> None:
-        self.name, self.address, self.hasher = state
 
 
 def _checked(item: Item, kind: items.Kind) -> items.Item:

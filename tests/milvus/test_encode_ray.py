@@ -19,7 +19,7 @@ from scripts.datasets.shard import Shard
 from scripts.milvus import sink
 from scripts.milvus.sink import MilvusCollection
 from service.collections import Collections
-from service.errors import ConflictError, StoreUnavailableError
+from service.errors import ConflictError, MissingHasherError, StoreUnavailableError
 from service.items import Item
 from service.milvus.address import Address
 from tests.milvus.server import MilvusServer
@@ -121,8 +121,9 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(parts: Parts, t
     add_version(tmp_path, "vectors@2", 1)
     parts.sink("bound-here").create()
     other = MilvusCollection("bound-here", Address(parts.store), tmp_path / "vectors@1")
-    with pytest.raises(InvalidInputError, match="expected the vectors@1 that 'bound-here' was created with"):
-        other.require()
+    with pytest.raises(MissingHasherError, match="'bound-here' needs the hasher vectors@1 that it was created with"):
+        other.write(Shard(), open_dataset(str(parts.file)))
+    assert done(parts.client.get("/v1/collections/bound-here"))["count"] == 0
     command = ("scripts.encode_ray", parts.hashers / "vectors", parts.file, "--into", "missing", "--store", parts.store)
     ended = run(Path(".venv/bin/python"), *command)
     assert (ended.returncode, ended.stderr.count("\n")) == (1, 1) and "got none: --create makes it" in ended.stderr

@@ -1,14 +1,17 @@
 """A collection moved from SQLite to Milvus, through a Milvus that is killed meanwhile, and back."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from scripts.migrate.__main__ import move
 from scripts.migrate.moving import Side, copy, verify
 from service.client import Client, Retries, ServiceError
+from tests.conftest import DIMENSION
 from tests.milvus.server import MilvusServer
 from tests.milvus.stores import serving
 from tests.scripts.migrating import checksum, fill, made, nothing
@@ -44,6 +47,36 @@ def test_to_milvus_through_a_kill_and_back(
         assert verify(source, target, nothing) == (ITEMS, checksum(items))
         move(target, Side(here, "back", 700), only_verify=False)
         assert f"{ITEMS} items are the same in both, SHA-256 {checksum(items)}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("keep", ["float16", "int8"])
+def test_features_go_to_milvus_and_back(
+    milvus: MilvusServer, hashers: Path, tmp_path: Path, keep: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = (np.random.default_rng(7).standard_normal((300, DIMENSION)) * 10.0 ** np.arange(-6, 6)).astype(np.float32)
+    name = f"kept-{keep}"
+    with ExitStack() as stack:
+        services = [
+            stack.enter_context(serving(store, tmp_path / store, milvus, hashers=hashers))
+            for store in ("sqlite", "milvus")
+        ]
+        here, there = (stack.enter_context(Client(str(each.base_url))) for each in services)
+        here.create_collection(name, hasher="vectors", keep_features=keep)
+        here.index(
+            name, [{"id": f"é{number}", "vector": row, "payload": {"n": number}} for number, row in enumerate(rows)]
+        )
+        move(Side(here, name, 70), Side(there, name, 70), only_verify=False)
+        move(Side(there, name, 70), Side(here, f"{name}-back", 70), only_verify=False)
+        told = re.findall("300 items are the same in both, SHA-256 (.*)", capsys.readouterr().out)
+        assert len(told) == 2 and told[0] == told[1]
+        whole = [
+            list(client.items(each, with_=["code", "payload", "features"]))
+            for client, each in ((here, name), (there, name), (here, f"{name}-back"))
+        ]
+        assert whole[0] == whole[1] == whole[2] and len(whole[0]) == 300
+        query = {"vector": rows[5]}
+        found = [client.search(name, query, rank="rescored", limit=20) for client in (here, there)]
+        assert found[0] == found[1] and found[0][0].id == "é5"
 
 
 def killing(server: MilvusServer, place: int) -> Callable[[int], None]:

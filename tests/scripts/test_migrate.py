@@ -1,11 +1,14 @@
 """Collections moved between two running services: all of it, what is missing only, and what is refused."""
 
+import base64
+import hashlib
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -13,12 +16,14 @@ import numpy as np
 import pytest
 
 from models.errors import InvalidInputError
+from scripts.documents import as_file
 from scripts.migrate.__main__ import main, move
 from scripts.migrate.merging import side_by_side
 from scripts.migrate.moving import NotTheSameError, Side, copy, verify
 from service.client import Client, Item
 from service.keys import Role, line, new_key
 from service.settings import Settings
+from tests.conftest import DIMENSION
 from tests.recoding.made import add_version
 from tests.scripts.migrating import BITS, checksum, fill, made, nothing
 from tests.serving import running
@@ -146,12 +151,77 @@ def test_a_collection_with_a_hasher_has_the_same_one_there(two: Two) -> None:
     assert found[0] == found[1] and found[0][0][1] == 0
 
 
-def test_what_cannot_be_moved_whole_is_refused_before_anything_is_made(two: Two) -> None:
-    for kept, options in (("features", {"keep_features": "int8"}), ("documents", {"keep_documents": True})):
-        two.here.create_collection(f"keeps-{kept}", hasher="vectors", **options)
-        with pytest.raises(InvalidInputError, match=f"'keeps-{kept}' keeps {kept}, which no item brings along"):
-            move(*two.sides(f"keeps-{kept}"), only_verify=False)
-        assert f"keeps-{kept}" not in [each.name for each in two.there.collections()]
+@pytest.mark.parametrize("keep", ["float16", "int8"])
+def test_features_and_documents_are_moved_with_their_items(
+    two: Two, keep: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name, parts = f"keeps-{keep}", ("code", "payload", "features", "document")
+    two.here.create_collection(name, hasher="vectors", keep_features=keep, keep_documents=True)
+    rows = (np.random.default_rng(7).standard_normal((500, DIMENSION)) * 10.0 ** np.arange(-6, 6)).astype(np.float32)
+    two.here.index(name, [{"id": f"i{n}", "vector": row, "payload": {"n": n}} for n, row in enumerate(rows)])
+    move(*two.sides(name), only_verify=False)
+    here, there = (list(client.items(name, with_=parts)) for client in (two.here, two.there))
+    assert here == there and len(there) == 500
+    assert {item.id: item.document for item in there}["i3"] == {"vector": pytest.approx(rows[3].tolist(), rel=1e-7)}
+    hashed = hashlib.sha256()
+    for item in here:
+        kept = [item.id, item.code, item.payload, item.features, item.document]
+        hashed.update(json.dumps(kept, sort_keys=True, separators=(",", ":")).encode("ascii") + b"\n")
+    out = capsys.readouterr().out
+    assert "500 of 500 items sent" in out and f"500 items are the same in both, SHA-256 {hashed.hexdigest()}" in out
+    query = {"vector": rows[9]}
+    assert two.here.search(name, query, rank="rescored") == two.there.search(name, query, rank="rescored")
+    # What differs in what is kept alone is sent, and told.
+    two.there.index(
+        name,
+        [{"id": "i3", "code": here[0].code, "features": [1.0] * DIMENSION, "document": {"vector": [2.0] * DIMENSION}}],
+    )
+    with pytest.raises(NotTheSameError, match="the first that differs is 'i3'"):
+        move(*two.sides(name), only_verify=True)
+    assert copy(*(replace(side, parts=parts) for side in two.sides(name)), nothing) == 1
+    move(Side(two.there, name, 99), Side(two.here, f"{name}-back", 99), only_verify=False)
+    assert hashed.hexdigest() in capsys.readouterr().out
+
+
+def test_images_and_texts_are_moved_to_the_byte(two: Two) -> None:
+    image = as_file(np.arange(64, dtype=np.uint8).reshape(8, 8))
+    for name, hasher, document in (("drawn", "digits", {"image": image}), ("told", "pydocs", {"text": "sorts ünï"})):
+        two.here.create_collection(name, hasher=hasher, keep_documents=True)
+        two.here.index(name, [{"id": "a", **document}])
+        move(*two.sides(name), only_verify=False)
+        here, there = (client.item(name, "a", with_=["code", "document"]) for client in (two.here, two.there))
+        assert here == there
+    assert two.there.item("drawn", "a", with_=["document"]).document == {"image": base64.b64encode(image).decode()}
+
+
+def test_what_only_one_of_them_keeps_is_left_or_refused(two: Two, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = np.random.default_rng(8).standard_normal((20, DIMENSION)).astype(np.float32)
+    items = [{"id": str(number), "vector": row} for number, row in enumerate(rows)]
+    for name, settings in (
+        ("plain", {}),
+        ("fine", {"keep_features": "float16", "keep_documents": True}),
+        ("coarse", {"keep_features": "int8"}),
+    ):
+        two.here.create_collection(name, hasher="vectors", **settings)
+        two.here.index(name, items)
+    two.there.create_collection("less", hasher="vectors")
+    move(Side(two.here, "fine", 7), Side(two.there, "less", 7), only_verify=False)
+    out = capsys.readouterr().out
+    for part in ("features", "document"):
+        assert f"the {part} of each item is left: 'less' keeps none" in out
+    assert "20 items are the same in both" in out
+    two.there.create_collection("documents", hasher="vectors", keep_documents=True)
+    for source, target, wrong in (
+        ("plain", "documents", "expected 'documents' to keep no documents, as 'plain' has none to bring"),
+        ("coarse", "fine", "expected 'fine' to keep features as 'coarse' (int8), or none, it keeps float16"),
+        ("plain", "coarse", "expected 'coarse' to keep features as 'plain' (none), or none, it keeps int8"),
+    ):
+        settings = {"keep_features": {"fine": "float16", "coarse": "int8", "documents": None}[target]}
+        if target != "documents":
+            two.there.create_collection(target, hasher="vectors", **settings)
+        with pytest.raises(InvalidInputError, match=re.escape(wrong)):
+            move(Side(two.here, source, 10), Side(two.there, target, 10), only_verify=False)
+        assert two.there.collection(target).count == 0
 
 
 def test_a_target_with_other_codes_is_refused(two: Two) -> None:

@@ -72,3 +72,15 @@ def test_int8_takes_any_row_of_float32_and_turns_no_sign(largest: float) -> None
     allowed = 0.51 / 127 if largest > 1e-36 else 0.34
     smallest = 127 * 2.0**-149
     assert (np.abs(back - given) <= max(allowed * float(given.max()), smallest)).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("power", [-46, -44, -40, -38, -10, 0, 3, 37, 38])
+def test_what_was_kept_and_comes_again_is_kept_the_same(kind: KeepFeatures, power: int) -> None:
+    rng = np.random.default_rng(power + 50)
+    for _ in range(500):
+        given = np.clip(rng.standard_normal(rng.integers(1, 9)) * 10.0**power, -LARGEST, LARGEST).astype(np.float32)
+        packed = pack(given, kind)
+        assert packed is not None
+        again = pack(unpack(packed, kind), kind)
+        assert again is not None and unpack(again, kind).tolist() == unpack(packed, kind).tolist()

@@ -9,16 +9,15 @@ from service.http.schemas.fields import GivenPayload, Id, Image, Strict, Vector
 KINDS: tuple[items.Kind, ...] = ("text", "image", "vector", "code")
 
 
-class Document(Strict):
-    """Exactly one of its kinds."""
+class Original(Strict):
+    """Exactly one of its kinds, none of which is a code."""
 
     text: str | None = Field(None, description="for a hasher of texts")
     image: Image | None = Field(None, description="PNG, JPEG, WebP, GIF, BMP or TIFF, as base64")
     vector: Vector | None = Field(None, description="finite numbers, as many as the hasher takes")
-    code: str | None = Field(None, description="hex: byte i of the packed code is digits 2i and 2i + 1")
 
     @model_validator(mode="after")
-    def _one(self) -> "Document":
+    def _one(self) -> "Original":
         # Looked up at once, as a million items of an import are.
         values = self.__dict__
         given = [kind for kind in self.kinds() if values[kind] is not None]
@@ -30,15 +29,26 @@ class Document(Strict):
     @classmethod
     def kinds(cls) -> tuple[str, ...]:
         """What a document may be."""
-        return KINDS
+        return KINDS[:-1]
 
     def document(self) -> tuple[items.Kind, AnyDocument]:
         """The one kind that was given, with its document."""
         values = self.__dict__
         for kind in KINDS:
-            if (value := values[kind]) is not None:
+            if (value := values.get(kind)) is not None:
                 return kind, value
         raise AssertionError("validated to have one")
+
+
+class Document(Original):
+    """Exactly one of its kinds."""
+
+    code: str | None = Field(None, description="hex: byte i of the packed code is digits 2i and 2i + 1")
+
+    @classmethod
+    def kinds(cls) -> tuple[str, ...]:
+        """What a document may be."""
+        return KINDS
 
 
 class KeptDocument(BaseModel):
@@ -51,18 +61,38 @@ class KeptDocument(BaseModel):
 
 
 class Item(Document):
-    """What is indexed: an id, a document, and a payload that comes back with matches."""
+    """What is indexed: an id, a document, and a payload that comes back with matches.
+
+    A code may come with what another collection kept beside it.
+    """
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"id": "a1", "text": "red running shoes", "payload": {"price": 30}}]}
     )
     id: Id
     payload: GivenPayload | None = Field(None, description="comes back with matches, and is what a filter looks at")
+    features: Vector | None = Field(None, description="beside a code, where the collection keeps them: as `with` tells")
+    kept_document: Original | None = Field(
+        None, alias="document", description="beside a code, where the collection keeps them: as `with` tells"
+    )
+
+    @model_validator(mode="after")
+    def _beside_a_code(self) -> "Item":
+        values = self.__dict__
+        if values["code"] is None:
+            for name, value in (("features", values["features"]), ("document", values["kept_document"])):
+                if value is not None:
+                    raise ValueError(f"expected {name} beside a code only, got it beside {self.document()[0]}")
+        return self
 
     def item(self) -> items.Item:
         """The service's own item."""
         kind, document = self.document()
-        return items.Item(self.id, kind, document, self.payload)
+        kept = self.kept_document
+        if self.features is None and kept is None:
+            return items.Item(self.id, kind, document, self.payload)
+        beside = items.Kept(self.features, None if kept is None else kept.document())
+        return items.Item(self.id, kind, document, self.payload, beside)
 
 
 class Query(Document):
