@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
+from scripts.milvus.configuration import OTHERS as OTHERS_OF_MILVUS
+from scripts.milvus.configuration import PARTS
 from service.settings import PREFIX, Settings
 
 ROOT = Path(__file__).parent.parent
@@ -16,6 +18,26 @@ COMPOSED = yaml.safe_load((ROOT / "compose.yaml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSED["services"]
 OURS = {"hammingway", "replica"}
 OTHERS = SERVICES.keys() - OURS
+# Of the Compose Specification; another key of a service, mistyped, would be refused, or worse, left.
+KEYS = {
+    "build",
+    "cap_drop",
+    "command",
+    "depends_on",
+    "environment",
+    "healthcheck",
+    "image",
+    "networks",
+    "ports",
+    "profiles",
+    "read_only",
+    "restart",
+    "security_opt",
+    "stop_grace_period",
+    "tmpfs",
+    "volumes",
+}
+HEALTH = {"test", "interval", "timeout", "start_period", "retries"}
 
 
 def named_volumes(name: str) -> dict[str, str]:
@@ -86,3 +108,46 @@ def test_the_client_is_of_the_servers_own_release() -> None:
 def test_each_volume_is_of_one_service() -> None:
     used = [volume for name in SERVICES for volume in named_volumes(name)]
     assert sorted(used) == sorted(COMPOSED["volumes"])
+
+
+def test_all_that_is_named_is_there() -> None:
+    for name, service in SERVICES.items():
+        assert service.keys() <= KEYS, name
+        assert service.get("healthcheck", {}).keys() <= HEALTH, name
+        assert set(service.get("networks", [])) <= COMPOSED["networks"].keys() | {"default"}, name
+        for waited, how in service.get("depends_on", {}).items():
+            # Nothing waits for the health of what has no check, or is not started along with it.
+            assert how == {"condition": "service_healthy"} and "healthcheck" in SERVICES[waited], name
+            assert SERVICES[waited]["profiles"] == service["profiles"], name
+            assert set(SERVICES[waited]["networks"]) & set(service["networks"]), name
+    periods = [service[key] for service in SERVICES.values() for key in service if key == "stop_grace_period"]
+    periods += [
+        check[key]
+        for service in SERVICES.values()
+        if (check := service.get("healthcheck"))
+        for key in check
+        if key in ("interval", "timeout", "start_period")
+    ]
+    assert periods and all(re.fullmatch(r"\d+s", period) for period in periods)
+
+
+def test_health_is_asked_for_on_the_ports_that_are_served() -> None:
+    milvus, objects = SERVICES["milvus"], SERVICES["objects"]
+    # Milvus tells on its port for metrics, the object store on its own.
+    assert milvus["healthcheck"]["test"][-1] == f"http://127.0.0.1:{OTHERS_OF_MILVUS['health']}/healthz"
+    port = objects["environment"]["RUSTFS_ADDRESS"].rpartition(":")[2]
+    assert objects["healthcheck"]["test"][-1] == f"http://127.0.0.1:{port}/health"
+    assert milvus["environment"]["ETCD_ENDPOINTS"].endswith(f":{OTHERS_OF_MILVUS['etcd']}")
+    assert urlsplit(SERVICES["replica"]["environment"]["HAMMINGWAY_STORE"]).port == PARTS["proxy"]
+
+
+def test_as_many_replicas_have_a_port_as_are_spoken_of() -> None:
+    (ports,) = SERVICES["replica"]["ports"]
+    address, outer, inner = ports.split(":")
+    first, last = map(int, outer.split("-"))
+    assert (address, int(inner)) == ("127.0.0.1", Settings.model_fields["port"].default)
+    for page in ("compose.yaml", "README.md", "docs/scale.md"):
+        scaled = re.findall(r"--scale replica=(\d+)", (ROOT / page).read_text())
+        assert all(int(number) == last - first + 1 for number in scaled), page
+    said = re.search(r"on (\d+) to (\d+), each", (ROOT / "compose.yaml").read_text())
+    assert said is not None and (int(said[1]), int(said[2])) == (first, last)
