@@ -25,4 +25,4 @@ def test_milvus_is_measured_and_left_without_the_collection(tmp_path: Path) -> N
     assert figures.value("stores", small.main, "Milvus, session: recall@10") == 1
     assert 0 < figures.value("stores", small.main, "Milvus, session, IVF: recall@10") <= 1
     assert figures.value("stores", small.main, "Milvus, session, IVF: sealed and indexed, s") > 0
-    assert len(figures.figures) == 9 + 10 and all(figure.value > 0 for figure in figures.figures)
+    assert len(figures.figures) == 10 + 10 and all(figure.value > 0 for figure in figures.figures)

@@ -16,7 +16,6 @@ from scripts.benchmark.plan import CLIENT_PROCESSES, CLIENTS, K, Plan
 from scripts.benchmark.process import Service
 from scripts.benchmark.stores import Compared
 from scripts.milvus.sealing import seal
-from service.milvus.address import Address
 
 PART = "stores"
 UPSERTS = 100
@@ -35,7 +34,7 @@ def measure(data: Path, sample: Sample, plan: Plan, figures: Figures, stores: Ma
             with Client(service.port) as client:
                 client.call("PUT", f"/v1/collections/{collection}", {"bits": sample.case.bits, **compared.settings})
             try:
-                _measure(service, collection, sample, plan, store, figures, compared.sealed)
+                _measure(service, collection, sample, plan, store, figures, compared)
             finally:
                 with Client(service.port) as client:
                     client.call("DELETE", f"/v1/collections/{collection}")
@@ -48,13 +47,13 @@ def _measure(
     plan: Plan,
     store: str,
     figures: Figures,
-    sealed: Address | None,
+    compared: Compared,
 ) -> None:
-    check: Check = verify.check_brute_force if sealed is None else verify.check_approximate
+    check: Check = verify.check_brute_force if compared.exact else verify.check_approximate
     with Client(service.port) as client:
         _import(client, collection, sample, store, figures)
-    if sealed is not None:
-        seconds = seal(sealed, collection, len(sample.items))
+    if compared.sealed is not None:
+        seconds = seal(compared.sealed, collection, len(sample.items))
         figures.add(PART, sample.case, f"{store}: sealed and indexed, s", seconds)
     # A connection of its own: one that rests for seconds is closed by the service.
     with Client(service.port) as client:
