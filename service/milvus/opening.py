@@ -39,22 +39,18 @@ class Opened:
         """Nothing is held here; also where Milvus does not answer yet, as it may soon."""
 
 
-def backend_of(connection: Connection, hashers: Hashers, stages: Stages = untimed) -> Milvus:
-    """The collections of a Milvus, with nothing that works in the background."""
-    names, marks = Names(connection), Marks(connection)
-    endings = Endings(names, marks)
-    return Milvus(connection, names, Pairs(names, marks, endings, CodingAnew(hashers)), endings, stages)
-
-
 @contextmanager
 def opened(address: Address, hashers: Hashers, stages: Stages = untimed) -> Iterator[Opened]:
     """Serve the collections of a Milvus, which need not be there yet, until the block ends."""
     with ExitStack() as stack:
         connection = stack.enter_context(closing(Connection(address)))
-        backend, marks = backend_of(connection, hashers, stages), Marks(connection)
+        names, marks, anew = Names(connection), Marks(connection), CodingAnew(hashers)
+        endings = Endings(names, marks)
+        pairs = Pairs(names, marks, endings, anew)
+        backend = Milvus(connection, names, pairs, endings, stages)
         moments = MilvusMoments(backend)
-        recodings = MilvusRecodings(backend.names, marks, backend.endings, backend.pairs, CodingAnew(hashers))
-        jobs = stack.enter_context(closing(MilvusJobs(marks, Ledger(connection), backend.endings, recodings)))
+        recodings = MilvusRecodings(names, marks, endings, pairs, anew)
+        jobs = stack.enter_context(closing(MilvusJobs(marks, Ledger(connection), endings, recodings)))
         yield Opened(
             Collections(backend, hashers, Upserts(backend, hashers, stages), stages),
             Duplicates(backend, moments),
