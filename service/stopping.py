@@ -20,6 +20,7 @@ from service.errors import StoppingError
 from service.http.headers import ALWAYS, NOT_STORED
 from service.http.problems import MEDIA_TYPE, RETRY_AFTER_SECONDS, Problem
 from service.http.request_ids import HEADER, RequestIds
+from service.parent import stop_with_parent
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -131,7 +132,9 @@ class Stopping:
 
 def application() -> Stopping:
     """The application by the settings of the environment: what each worker process runs."""
-    return Stopping(from_environment())
+    made = Stopping(from_environment())
+    stop_with_parent()
+    return made
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:

@@ -2,12 +2,13 @@
 
 import os
 import signal
+import socket
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -287,6 +288,28 @@ def _wait_until(met: Callable[[], bool]) -> None:
     while not met():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.005)
+
+
+@pytest.mark.timeout(120)
+def test_workers_stop_when_the_process_that_started_them_is_killed(start: Start, tmp_path: Path) -> None:
+    """Nobody could stop them, and the port would not be free."""
+    serving = start(tmp_path / "data", "--workers", "2")
+    processes = workers(serving.pid)
+    port = serving.client.base_url.port
+    serving.client.close()
+    os.kill(serving.pid, signal.SIGKILL)
+    _wait_until(lambda: not any(_goes_on(process) for process in processes))
+    assert "the process that started this worker is gone" in serving.log.read_text()
+    with socket.socket() as listening:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(("127.0.0.1", port))
+
+
+def _goes_on(process: int) -> bool:
+    with suppress(OSError):
+        # What follows the name: a zombie is one that its new parent has not asked for yet.
+        return (Path("/proc") / str(process) / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
 
 
 @pytest.mark.timeout(600)
