@@ -7,21 +7,22 @@ Nobody waits for company: a request that finds a thread free is answered alone.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Generic, TypeVar
 
 from service.pool import Pool, settle, tell
 
 A = TypeVar("A")
 R = TypeVar("R")
-Answered = Sequence[R | BaseException]
+# The place of a request among those that were passed, and its result or error; those that are ready at one time.
+Answered = Iterable[Sequence[tuple[int, R | BaseException]]]
 MOST_TOGETHER = 32
 
 
 class Combining(Generic[A, R]):
     """`answer` is called in the pool's threads, with up to 32 requests, for a result or an error for each.
 
-    For one event loop.
+    Each is told as soon as it is there, while `answer` is at the others. For one event loop.
     """
 
     def __init__(self, pool: Pool, answer: Callable[[Sequence[A]], "Answered[R]"]) -> None:
@@ -57,15 +58,16 @@ class Combining(Generic[A, R]):
             return
         if self._waiting:
             self._announce(loop)
+        left = {place: future for place, (_, future) in enumerate(taken)}
         try:
-            results = self._answer([request for request, _ in taken])
+            for ready in self._answer([request for request, _ in taken]):
+                tell(loop, self._settle, [(left.pop(place), result) for place, result in ready])
         except BaseException as error:
             # Also what libraries raise that is no Exception: who waits has to be told, and the thread has to go on.
-            results = [error] * len(taken)
-        tell(loop, self._settle, [future for _, future in taken], results)
+            tell(loop, self._settle, [(future, error) for future in left.values()])
 
-    def _settle(self, futures: "Sequence[asyncio.Future[R]]", results: "Answered[R]") -> None:
-        for future, result in zip(futures, results, strict=True):
+    def _settle(self, ready: "Sequence[tuple[asyncio.Future[R], R | BaseException]]") -> None:
+        for future, result in ready:
             self._pool.give_place()
             if isinstance(result, BaseException):
                 settle(future, None, result)

@@ -156,7 +156,11 @@ class TracedCombining(Combining[A, R]):
     def _answer_traced(self, requests: Sequence[A]) -> Answered[R]:
         # One whose client went away meanwhile has no span any more.
         spans = [span for request in requests for span in self._spans.get(id(request), ())]
-        return _within(tuple(spans), lambda: self._answer_them(requests))
+        before = _served.set(tuple(spans))
+        try:
+            yield from self._answer_them(requests)
+        finally:
+            _served.reset(before)
 
 
 def _within(served: "tuple[Span, ...]", call: Callable[[], T]) -> T:

@@ -5,7 +5,8 @@ from time import monotonic, sleep
 from scripts.milvus.server import MilvusError
 from service.milvus.address import Address
 from service.milvus.connection import Connection
-from service.milvus.schema import milvus_name
+from service.milvus.names import Names
+from service.milvus.schema import items_name
 
 SEAL_SECONDS = 240
 POLL_SECONDS = 0.5
@@ -17,8 +18,12 @@ def seal(address: Address, collection: str, rows: int) -> float:
     Of an IVF index also once they are searched by that, which Milvus does not build of a segment of fewer than 1,024
     rows. Raises MilvusError where it takes four minutes.
     """
-    connection, name, began = Connection(address), milvus_name(collection), monotonic()
+    connection, began = Connection(address), monotonic()
     try:
+        row = Names(connection).row(collection)
+        if row is None:
+            raise MilvusError(f"expected a collection {collection!r}, got none")
+        name = items_name(row.number)
         connection.call("flush", name, timeout=SEAL_SECONDS)
         flat = connection.call("describe_index", name, "code")["index_type"] == "BIN_FLAT"
         while monotonic() < began + SEAL_SECONDS:

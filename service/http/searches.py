@@ -1,14 +1,13 @@
 """Searches from their bodies to their replies; those that wait at one time and ask for the same are made together."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import islice
-from typing import TypeVar
 
 from fastapi.responses import Response
 
 from models.errors import InvalidInputError
+from service import rescoring
 from service.collections import Answer, Collections
 from service.combining import Combining
 from service.errors import FaultsError
@@ -22,8 +21,11 @@ from service.items import Match, Query, Wanted
 from service.pool import Pool
 from service.settings import Settings
 
-T = TypeVar("T")
 DEFAULT_LIMIT = 10
+# What is found at one time for searches that are made together: each of them can hold as much, and waits for all.
+MOST_FOUND_TOGETHER = 100_000
+# So many of the nearest are looked at for any query: what it takes to encode it counts, too.
+LEAST_FOUND = 100
 
 
 @dataclass(frozen=True)
@@ -37,14 +39,21 @@ class Asked:
 
 @dataclass(frozen=True)
 class _Search:
-    """A search that was understood; `single` where one query was asked, not a list."""
+    """A search that was understood, by its place among all; `single` where one query was asked, not a list."""
 
+    place: int
     collection: str
     queries: list[Query]
     single: bool
     wanted: Wanted
 
+    @property
+    def size(self) -> int:
+        """How many items it may find."""
+        return len(self.queries) * max(LEAST_FOUND, rescoring.most(self.wanted))
 
+
+Told = tuple[int, Response | Exception]
 Searches = Combining[Asked, Response]
 
 
@@ -53,46 +62,45 @@ def combine(
 ) -> Searches:
     """Searches in the threads of a pool."""
 
-    def answer(asked: Sequence[Asked]) -> list[Response | Exception]:
-        understood = [_attempt(partial(_understand, settings, each)) for each in asked]
+    def answer(asked: Sequence[Asked]) -> Iterator[list[Told]]:
         together: dict[tuple[str, Wanted], list[_Search]] = {}
-        for each in understood:
-            if isinstance(each, _Search):
-                together.setdefault((each.collection, each.wanted), []).append(each)
-        replies = {id(each): made for group in together.values() for each, made in _replies(collections, group)}
-        return [replies[id(each)] if isinstance(each, _Search) else each for each in understood]
+        for place, each in enumerate(asked):
+            try:
+                search = _understand(settings, each, place)
+            except Exception as error:
+                yield [(place, error)]
+                continue
+            group = together.setdefault((search.collection, search.wanted), [])
+            if group and sum(other.size for other in group) + search.size > MOST_FOUND_TOGETHER:
+                yield _replies(collections, group)
+                group.clear()
+            group.append(search)
+        for group in together.values():
+            yield _replies(collections, group)
 
     return combining(pool, answer)
 
 
-def _attempt(call: Callable[[], T]) -> T | Exception:
-    try:
-        return call()
-    except Exception as error:
-        return error
-
-
-def _understand(settings: Settings, asked: Asked) -> _Search:
+def _understand(settings: Settings, asked: Asked, place: int) -> _Search:
     value = parse_json(asked.body) if asked.divider is None else multipart.search(asked.body, asked.divider)
     request = validate(SearchRequest, value, queries=settings.max_queries)
     queries = [request.query] if request.query is not None else request.queries or []
     wanted = _wanted(request, settings.max_limit, max(1, settings.max_matches // max(1, len(queries))))
-    return _Search(asked.collection, [query.query() for query in queries], request.query is not None, wanted)
+    return _Search(place, asked.collection, [query.query() for query in queries], request.query is not None, wanted)
 
 
-def _replies(collections: Collections, group: Sequence[_Search]) -> list[tuple[_Search, Response | Exception]]:
+def _replies(collections: Collections, group: Sequence[_Search]) -> list[Told]:
     """A reply or an error to each of the searches, which ask the same of one collection."""
     queries = [query for each in group for query in each.queries]
-    answer = _attempt(lambda: collections.search(group[0].collection, queries, group[0].wanted))
-    if not isinstance(answer, Exception):
-        results = iter(answer.results)
-        shares = [(each, list(islice(results, len(each.queries)))) for each in group]
-        # One that is too large is not everybody's either.
-        return [(each, _attempt(partial(_reply, each, answer, share))) for each, share in shares]
-    if len(group) == 1:
-        return [(group[0], _placed(group[0], answer))]
-    # One mistake is not everybody's: each alone.
-    return [pair for each in group for pair in _replies(collections, [each])]
+    try:
+        answer = collections.search(group[0].collection, queries, group[0].wanted)
+    except Exception as error:
+        if len(group) == 1:
+            return [(group[0].place, _placed(group[0], error))]
+        # One mistake is not everybody's: each alone.
+        return [told for each in group for told in _replies(collections, [each])]
+    results = iter(answer.results)
+    return [(each.place, _attempted(each, answer, list(islice(results, len(each.queries))))) for each in group]
 
 
 def _placed(search: _Search, error: Exception) -> Exception:
@@ -101,6 +109,14 @@ def _placed(search: _Search, error: Exception) -> Exception:
         return error
     faults = [replace(each, where=each.where.replace("queries/0", "query", 1)) for each in error.faults]
     return FaultsError("nothing was searched", faults)
+
+
+def _attempted(search: _Search, answer: Answer, results: list[list[Match]]) -> Response | Exception:
+    """The reply, or what is wrong with it: one that is too large is not everybody's either."""
+    try:
+        return _reply(search, answer, results)
+    except Exception as error:
+        return error
 
 
 def _reply(search: _Search, answer: Answer, results: list[list[Match]]) -> Response:

@@ -1,6 +1,6 @@
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pytest
 
@@ -13,11 +13,11 @@ def test_what_waits_is_answered_together_each_with_its_own() -> None:
     batches: list[list[int]] = []
     first = threading.Event()
 
-    def answer(numbers: Sequence[int]) -> list[int | Exception]:
+    def answer(numbers: Sequence[int]) -> Iterator[list[tuple[int, int | Exception]]]:
         batches.append(list(numbers))
         if len(batches) == 1:
             assert first.wait(10)
-        return [ValueError(f"{number}") if number == 13 else number * 2 for number in numbers]
+        yield [(place, ValueError("13") if number == 13 else 2 * number) for place, number in enumerate(numbers)]
 
     async def main() -> list[int | BaseException]:
         pool = Pool(1, 1000)
@@ -37,10 +37,10 @@ def test_what_waits_is_answered_together_each_with_its_own() -> None:
 
 
 def test_an_answer_that_breaks_is_an_error_for_all_and_the_next_is_answered() -> None:
-    def answer(numbers: Sequence[int]) -> list[int | Exception]:
+    def answer(numbers: Sequence[int]) -> Iterator[list[tuple[int, int | Exception]]]:
         if 0 in numbers:
             raise RuntimeError("broken")
-        return list(numbers)
+        yield list(enumerate(numbers))
 
     async def main() -> None:
         pool = Pool(2, 1000)
@@ -59,19 +59,52 @@ def test_an_answer_that_breaks_is_an_error_for_all_and_the_next_is_answered() ->
 @pytest.mark.parametrize("raised", [StopIteration("broken"), SystemExit("broken")])
 @pytest.mark.parametrize("alone", [True, False])
 def test_what_is_no_usual_error_is_told_at_once_too(raised: BaseException, alone: bool) -> None:
-    def answer(numbers: Sequence[int]) -> list[int | BaseException]:
+    def answer(numbers: Sequence[int]) -> Iterator[list[tuple[int, int | BaseException]]]:
         if alone:
-            return [number if number else raised for number in numbers]
+            yield [(place, number if number else raised) for place, number in enumerate(numbers)]
+            return
         if 0 in numbers:
             raise raised
-        return list(numbers)
+        yield list(enumerate(numbers))
 
     async def main() -> None:
         pool = Pool(1, 1000)
         combining = Combining(pool, answer)
-        with pytest.raises(RuntimeError, match=f"ended with {type(raised).__name__}"):
+        with pytest.raises(RuntimeError, match=type(raised).__name__):
             await asyncio.wait_for(combining.run(0), 10)
         assert await asyncio.wait_for(combining.run(1), 10) == 1
+        pool.close()
+
+    asyncio.run(main())
+
+
+def test_each_is_told_as_soon_as_its_answer_is_there() -> None:
+    both_wait, told = threading.Event(), threading.Event()
+
+    def answer(numbers: Sequence[int]) -> Iterator[list[tuple[int, int | Exception]]]:
+        assert both_wait.wait(10)
+        for place in reversed(range(len(numbers))):
+            yield [(place, numbers[place])]
+            if len(numbers) == 3 and place:
+                assert told.wait(10), "the first that was ready waits for the others"
+                if place == 1:
+                    raise RuntimeError("broken")
+
+    async def main() -> None:
+        pool = Pool(1, 1000)
+        combining = Combining(pool, answer)
+        first = asyncio.create_task(combining.run(0))
+        await asyncio.sleep(0.05)
+        asked = [asyncio.create_task(combining.run(number)) for number in (1, 2, 3)]
+        await asyncio.sleep(0.05)
+        both_wait.set()
+        assert (await first, await asked[2]) == (0, 3)
+        assert not asked[0].done() and not asked[1].done()
+        told.set()
+        assert await asked[1] == 2
+        # What was told stays so, whatever happens to the others.
+        with pytest.raises(RuntimeError, match="broken"):
+            await asked[0]
         pool.close()
 
     asyncio.run(main())
@@ -80,9 +113,9 @@ def test_what_is_no_usual_error_is_told_at_once_too(raised: BaseException, alone
 def test_more_than_may_wait_are_refused_and_places_are_given_back() -> None:
     go = threading.Event()
 
-    def answer(numbers: Sequence[int]) -> list[int | Exception]:
+    def answer(numbers: Sequence[int]) -> Iterator[list[tuple[int, int | Exception]]]:
         assert go.wait(10)
-        return list(numbers)
+        yield list(enumerate(numbers))
 
     async def main() -> None:
         pool = Pool(1, 3)

@@ -1,0 +1,70 @@
+"""Which of the searches that wait at one time are made together: never so many that what they find is large."""
+
+import asyncio
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+import orjson
+
+from service.collections import Answer, Collections
+from service.http.searches import LEAST_FOUND, MOST_FOUND_TOGETHER, Asked, combine
+from service.items import Match, Query, Wanted
+from service.pool import Pool
+from service.settings import Settings
+
+
+class Recorded:
+    """Finds an item that tells the query; the first search waits until `go` is set."""
+
+    def __init__(self) -> None:
+        self.go = threading.Event()
+        self.found: list[int] = []
+
+    def search(self, name: str, queries: Sequence[Query], wanted: Wanted) -> Answer:
+        """One match for each."""
+        assert self.go.wait(10)
+        self.found.append(len(queries))
+        return Answer(8, None, [[Match(str(query.document), 0, None)] for query in queries])
+
+
+def _made(tmp_path: Path, count: int, queries: int, limit: int) -> list[int]:
+    """How many queries were made together, where so many searches came while another one was made."""
+    recorded = Recorded()
+
+    async def main() -> list[bytes]:
+        pool = Pool(1, 1000)
+        searches = combine(Settings(data=tmp_path, hashers=tmp_path), cast(Collections, recorded), pool)
+        asked = []
+        for number in range(count + 1):
+            # Each has other queries; the first, which is let go last, is of another collection.
+            codes = [{"code": f"{number:04x}{place:04x}"} for place in range(queries)]
+            body = orjson.dumps({"queries": codes, "limit": limit})
+            asked.append(asyncio.create_task(searches.run(Asked("other" if number == 0 else "c", body))))
+            if number == 0:
+                await asyncio.sleep(0.05)
+        await asyncio.sleep(0.05)
+        recorded.go.set()
+        replies = await asyncio.gather(*asked)
+        pool.close()
+        return [bytes(each.body) for each in replies]
+
+    for number, body in enumerate(asyncio.run(main())):
+        ids = [match["id"] for results in orjson.loads(body)["results"] for match in results]
+        assert ids == [f"{number:04x}{place:04x}" for place in range(queries)]
+    first, *others = recorded.found
+    assert first == queries
+    return others
+
+
+def test_small_ones_are_made_together(tmp_path: Path) -> None:
+    assert _made(tmp_path, 30, 1, 10) == [30]
+    assert _made(tmp_path, 4, 1, MOST_FOUND_TOGETHER // 10) == [4]
+
+
+def test_large_ones_are_made_one_after_the_other(tmp_path: Path) -> None:
+    assert _made(tmp_path, 4, 10, MOST_FOUND_TOGETHER // 10) == [10] * 4
+    assert _made(tmp_path, 5, 4, MOST_FOUND_TOGETHER // 10) == [8, 8, 4]
+    # Of few matches, but of many queries.
+    assert _made(tmp_path, 3, MOST_FOUND_TOGETHER // LEAST_FOUND, 1) == [1000] * 3
