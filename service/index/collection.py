@@ -103,9 +103,10 @@ class CollectionIndex:
             with self._lock:
                 self._flat.adopt(compacted)
         if self._flat.wants_order:
+            last = self.snapshot().last
             ordered = by_id()
             with self._lock:
-                self._flat.order(ordered)
+                self._flat.order(ordered, last)
         self._build_ivf(building)
 
     def _build_ivf(self, building: Building) -> None:

@@ -107,8 +107,11 @@ class FlatIndex:
         """Whether so many items are new that ties among them are worth ordering ahead."""
         return self._unordered > max(ORDER_FROM, self._size // 4)
 
-    def order(self, by_id: NDArray[np.int64]) -> None:
-        """Note the places of items in the order of their ids, from their sequence numbers (n,) in that order."""
+    def order(self, by_id: NDArray[np.int64], last: int) -> None:
+        """Note the places of items in the order of their ids, from their sequence numbers (n,) in that order.
+
+        `last` was the highest number here before these were read.
+        """
         known = self._columns.sequences[: self._size]
         rows = np.minimum(np.searchsorted(known, by_id), max(0, self._size - 1))
         here = known[rows] == by_id if self._size else np.zeros(len(by_id), bool)
@@ -116,7 +119,9 @@ class FlatIndex:
         order[rows[here]] = np.flatnonzero(here)
         # A new array: a search that is under way goes by the old one.
         self._columns = self._columns._replace(order=order)
-        self._unordered = int(np.count_nonzero(order[: self._size] == UNKNOWN))
+        # One that came before, and has no place, is gone from the store: to read that again would not give it any.
+        later = int(np.searchsorted(known, last, "right"))
+        self._unordered = int(np.count_nonzero(order[later : self._size] == UNKNOWN))
 
 
 def compact(snapshot: Snapshot) -> Compacted:

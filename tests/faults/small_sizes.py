@@ -91,7 +91,7 @@ def make_small(patch: pytest.MonkeyPatch) -> Counter[str]:
     count(Reader, "by_id", slow)
     count(FlatIndex, "adopt", lambda *_: "compacted")
     count(FlatIndex, "adopt", note_removed)
-    count(FlatIndex, "order", lambda _, by_id: "ordered" if len(by_id) else None)
+    count(FlatIndex, "order", lambda _, by_id, last: "ordered" if len(by_id) else None)
     count(service.index.flat, "_copied", lambda *_: "arrays grown")
     count(service.index.collection, "_build", lambda *given: "IVF built anew" if given[2] else "IVF built")
     count(Ivf, "nearest", lambda *_: "IVF searched")

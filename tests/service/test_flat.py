@@ -146,7 +146,7 @@ def test_places_in_the_order_of_ids_are_known_of_those_that_were_there() -> None
     index.append(np.array([10, 20, 30, 40]), np.zeros((4, 1), np.uint8))
     index.remove(np.array([20]))
     # 20 is gone from the store, and 50 is not here yet.
-    index.order(np.array([40, 50, 10, 30]))
+    index.order(np.array([40, 50, 10, 30]), 40)
     index.append(np.array([60]), np.zeros((1, 1), np.uint8))
     (found,) = index.snapshot().nearest(np.zeros((1, 1), np.uint8), 9)
     assert dict(zip(found.sequences.tolist(), found.order.tolist(), strict=True)) == {10: 2, 30: 3, 40: 0, 60: UNKNOWN}

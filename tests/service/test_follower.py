@@ -1,10 +1,13 @@
+import time
 from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from models.codes import hamming
+from service.index.flat import ORDER_FROM
 from service.index.follower import Follower
 from service.index.upkeep import Upkeep
 from service.store.reader import Reader
@@ -113,3 +116,38 @@ def test_a_read_that_breaks_off_midway_leaves_nothing_twice(tmp_path: Path, monk
                 follower.snapshot(row)
         (found,) = follower.snapshot(row).nearest(np.zeros((1, 8), np.uint8), 100)
         assert len(found.sequences) == len(set(found.sequences.tolist())) == 29
+
+
+def test_an_order_that_is_ahead_of_the_index_is_not_asked_for_again_and_again(tmp_path: Path) -> None:
+    """As in a process that is not searched while another one writes: it took a core until its next search."""
+    path = tmp_path / "store.db"
+    written = items(np.random.default_rng(0), list(range(3 * ORDER_FROM)))
+
+    class WrittenMeanwhile(Reader):
+        read = 0
+
+        def by_id(self, collection: int) -> NDArray[np.int64]:
+            self.read += 1
+            if self.read == 1:
+                store.upsert(collection, written)
+            return super().by_id(collection)
+
+    with closing(Writer(path)) as store, closing(Reader(path)) as reader, closing(WrittenMeanwhile(path)) as beside:
+        row = store.create_collection("a", CollectionSettings(64))
+        assert row is not None
+        store.upsert(row.number, written)
+        with closing(Upkeep(beside)) as upkeep:
+            follower = Follower(reader, upkeep)
+            for times in (1, 2):
+                follower.catch_up()
+                deadline = time.monotonic() + 30
+                while beside.read < times and time.monotonic() < deadline:
+                    time.sleep(0.005)
+                time.sleep(0.2)
+                assert beside.read == times
+        ordered = follower.snapshot(row)
+        first = ordered.nearest(np.zeros((1, 8), np.uint8), len(written))[0]
+        by_id = np.argsort([item.id for item in written])
+        assert np.array_equal(
+            np.argsort(first.order), np.argsort(np.argsort(by_id)[first.sequences - 1 - len(written)])
+        )
