@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Hashable, Sequence
+from contextlib import suppress
 from itertools import count
 from queue import Empty, SimpleQueue
 from time import perf_counter
@@ -73,10 +74,16 @@ class Cores:
         with self._lock:
             threads = max(1, min(wanted, self._idle))
             self._idle -= threads
-            while threads > 1 and self._helpers < self._count - 1:
+            if threads > 1:
+                self._start_helpers()
+        return threads
+
+    def _start_helpers(self) -> None:
+        # RuntimeError where the system gives no more threads: whoever calls does all parts then.
+        with suppress(RuntimeError):
+            while self._helpers < self._count - 1:
                 threading.Thread(target=self._help, name=f"scan {self._helpers}", daemon=True).start()
                 self._helpers += 1
-        return threads
 
     def _give(self, threads: int) -> None:
         with self._lock:

@@ -146,8 +146,6 @@ def test_an_order_that_is_ahead_of_the_index_is_not_asked_for_again_and_again(tm
                 time.sleep(0.2)
                 assert beside.read == times
         ordered = follower.snapshot(row)
-        first = ordered.nearest(np.zeros((1, 8), np.uint8), len(written))[0]
-        by_id = np.argsort([item.id for item in written])
-        assert np.array_equal(
-            np.argsort(first.order), np.argsort(np.argsort(by_id)[first.sequences - 1 - len(written)])
-        )
+        (found,) = ordered.nearest(np.zeros((1, 8), np.uint8), len(written))
+        ids = [written[sequence - 1 - len(written)].id for sequence in found.sequences[found.order.argsort()].tolist()]
+        assert ids == sorted(item.id for item in written)

@@ -132,3 +132,19 @@ def test_what_a_part_raises_is_raised_and_gives_the_cores_back() -> None:
             cores.share(10, 2, fail)
         assert len(_parts(cores, 2)) == 2
     cores.close()
+
+
+def test_where_no_thread_can_be_started_the_caller_does_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where a container may have no more processes: searches go on, and are shared once there is room."""
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    cores = Cores(2)
+    with monkeypatch.context() as full:
+        full.setattr(threading.Thread, "start", refuse)
+        for _ in range(3):
+            assert _parts(cores, 9) == [slice(5 * part, 5 * part + 5) for part in range(8)]
+    both_in = threading.Barrier(2)
+    cores.share(2, 2, lambda bound: both_in.wait(30))
+    cores.close()
