@@ -51,9 +51,14 @@ class Combining(Generic[A, R]):
         taken: list[tuple[A, asyncio.Future[R]]] = []
         while len(taken) < MOST_TOGETHER:
             try:
-                taken.append(self._waiting.popleft())
+                request, future = self._waiting.popleft()
             except IndexError:
                 break
+            if future.cancelled():
+                # Not answered, as `Pool.run` does not.
+                tell(loop, self._pool.give_place)
+            else:
+                taken.append((request, future))
         if not taken:
             return
         if self._waiting:

@@ -29,11 +29,18 @@ class Pool:
             thread.start()
 
     async def run(self, call: Callable[[], T]) -> T:
-        """Run a call in a thread; once started it is finished, whether or not the client still waits."""
+        """Run a call in a thread; once started it is finished, whether or not the client still waits.
+
+        One whose client waits no longer when its turn comes is not started: after a burst, all time would go into
+        answers that came too late, and what comes then would be late, too.
+        """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
 
         def work() -> None:
+            if future.cancelled():
+                tell(loop, self.give_place)
+                return
             try:
                 result, error = call(), None
             except BaseException as raised:

@@ -137,3 +137,31 @@ def test_more_than_may_wait_are_refused_and_places_are_given_back() -> None:
         pool.close()
 
     asyncio.run(main())
+
+
+def test_what_nobody_waits_for_any_more_is_not_answered_and_gives_its_place_back() -> None:
+    go = threading.Event()
+    asked_for: list[int] = []
+
+    def answer(numbers: Sequence[int]) -> Iterator[list[tuple[int, int | Exception]]]:
+        asked_for.extend(numbers)
+        assert go.wait(10)
+        yield list(enumerate(numbers))
+
+    async def main() -> None:
+        pool = Pool(1, 50)
+        combining = Combining(pool, answer)
+        first = asyncio.create_task(combining.run(0))
+        await asyncio.sleep(0.05)
+        gone = [asyncio.create_task(combining.run(number)) for number in range(1, 41)]
+        stays = asyncio.create_task(combining.run(41))
+        await asyncio.sleep(0.05)
+        for each in gone:
+            each.cancel()
+        go.set()
+        assert (await first, await stays) == (0, 41)
+        assert asked_for == [0, 41]
+        assert await asyncio.gather(*(combining.run(number) for number in range(51))) == list(range(51))
+        pool.close()
+
+    asyncio.run(main())
