@@ -32,13 +32,15 @@ DELETED = "the collection was deleted"
 class Progress:
     """The job, and how far it is: in which walk, at which id; what was written before `since` has been compared.
 
-    The first walk codes, the second compares, then nothing is left to walk. `since` as of `schema.moment`.
+    The first walk codes, the second compares, then nothing is left to walk. `since` as of `schema.moment`. `refused`
+    items were not in the new collection when they were compared; there come none after that.
     """
 
     job: Job
     walk: int = 1
     position: str = ""
     since: int = 0
+    refused: int = 0
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from service.milvus.endings import Endings
 from service.milvus.filtering import among
 from service.milvus.marks import Mark, Marks
 from service.milvus.names import Names
-from service.milvus.table import PAGE_ROWS, STRONG, Table
+from service.milvus.table import STRONG, Table
 from service.store.errors import ChangedMeanwhileError, StoreBusyError
 from service.store.jobs import ItemError
 from service.store.schema import CollectionRow, StoredItem
@@ -91,12 +91,18 @@ class Pairs:
 
     def settle(self, named: Table, other: Table, given: Wanted) -> None:
         """Return once the one holds what was given to the other; raises StoreBusyError where others write too fast."""
+        # Where several write and read at once, Milvus may give an item that is deleted, for a moment: what had to be
+        # given again is looked at until it is the same twice.
+        looks = 1
         for _ in range(ATTEMPTS):
-            now = _versions(named, list(given))
+            now = named.versions_of(list(given))
             differing = [each for each, version in given.items() if now.get(each) != version]
-            if not differing:
+            looks -= 1
+            if differing:
+                again, _ = self.copy(named, other, differing)
+                given, looks = {**given, **again}, 2
+            elif looks <= 0:
                 return
-            given, _ = self.copy(named, other, differing)
         raise StoreBusyError("expected these items to rest for a moment, others write them faster than they are coded")
 
     def copy(
@@ -130,10 +136,3 @@ class Pairs:
         if refused:
             other.delete(among([str(error.id) for error in refused]))
         return refused
-
-
-def _versions(table: Table, ids: Sequence[str]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for start in range(0, len(ids), PAGE_ROWS):
-        found |= table.versions(among(ids[start : start + PAGE_ROWS]))
-    return found

@@ -136,8 +136,9 @@ class MilvusRecodings:
         if mark.progress.walk == CODING:
             return self._code(mark.progress, old, new)
         if mark.progress.walk == COMPARING:
-            position = self._compare(old, new, mark.progress.position)
-            return replace(mark.progress, walk=DONE if position is None else COMPARING, position=position or "")
+            position, refused = self._compare(old, new, mark.progress.position)
+            walk, refused = DONE if position is None else COMPARING, mark.progress.refused + refused
+            return replace(mark.progress, walk=walk, position=position or "", refused=refused)
         return mark.progress
 
     def _without_items(self, mark: Mark) -> Mark | None:
@@ -169,10 +170,10 @@ class MilvusRecodings:
         one, other = (self._pairs.table(number) for number in (named, mark.other(named)))
         position: str | None = ""
         while position is not None:
-            position = self._compare(one, other, position, f"written > {mark.progress.since}")
+            position, _ = self._compare(one, other, position, f"written > {mark.progress.since}")
 
-    def _compare(self, one: Table, other: Table, position: str, among: str = "") -> str | None:
-        """Make the same the next items of both; returns where to go on, None at the end."""
+    def _compare(self, one: Table, other: Table, position: str, among: str = "") -> tuple[str | None, int]:
+        """Make the same the next items of both; returns where to go on, None at the end, and how many were refused."""
         there = one.versions(both(among, after(position)), COMPARED_ITEMS)
         last = max(there) if len(there) == COMPARED_ITEMS else None
         part = both(among, after(position)) if last is None else both(among, both(after(position), until(last)))
@@ -180,10 +181,12 @@ class MilvusRecodings:
         # What the one that is searched lacks may be refused by its hasher: the other keeps it.
         refused = self._pairs.refused(one, other, [each for each in beside if each not in there])
         differing = [each for each in there.keys() | beside.keys() - refused if there.get(each) != beside.get(each)]
+        count = 0
         for start in range(0, len(differing), BATCH_ITEMS):
-            given, _ = self._pairs.copy(one, other, differing[start : start + BATCH_ITEMS])
+            given, errors = self._pairs.copy(one, other, differing[start : start + BATCH_ITEMS])
             self._pairs.settle(one, other, given)
-        return last
+            count += len(errors)
+        return last, count
 
     def _make_ready(self, mark: Mark) -> Mark | None:
         """All items are done; what was written during the second walk is compared again."""
@@ -220,8 +223,16 @@ class MilvusRecodings:
 
     def _missing(self, mark: Mark) -> int:
         """How many items of the old collection the new one lacks, as its hasher refused them."""
-        old, new = (self._pairs.table(number).count(level=STRONG) for number in (mark.old, mark.new))
-        return max(0, old - new)
+        if not mark.progress.refused:
+            return 0
+        old, new = (self._pairs.table(number) for number in (mark.old, mark.new))
+        lacking: list[str] = []
+        for block in old.by_id("", ["id"]):
+            ids = [row["id"] for row in block]
+            lacking += new.lacking(ids)
+        # Milvus may give an item that is deleted, where others are just written: what it gives twice is there.
+        there = set(lacking) - set(old.lacking(lacking))
+        return len(there.intersection(new.lacking(lacking)))
 
     def _required(self, name: str) -> Mark:
         row = self._row(name)

@@ -75,6 +75,18 @@ class Table:
         found = self.query(expression, ["id", "written"], limit, STRONG)
         return {each["id"]: each["written"] for each in found}
 
+    def versions_of(self, ids: Sequence[str]) -> Versions:
+        """When each of these items was written, by id, over all that was acknowledged."""
+        found: Versions = {}
+        for start in range(0, len(ids), PAGE_ROWS):
+            found |= self.versions(among(ids[start : start + PAGE_ROWS]))
+        return found
+
+    def lacking(self, ids: Sequence[str]) -> list[str]:
+        """Those of these ids that no item has."""
+        there = self.versions_of(ids)
+        return [each for each in ids if each not in there]
+
     def by_id(self, expression: str, fields: list[str], start: str = "") -> Iterator[list[dict[str, Any]]]:
         """All rows in the order of their ids that come after `start`, in blocks."""
         while block := self.query(both(expression, after(start)), fields, PAGE_ROWS):

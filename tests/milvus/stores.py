@@ -58,3 +58,9 @@ def nearest(items: Sequence[dict[str, Any]], code: str, limit: int, most: int | 
     distances = np.bitwise_count(codes ^ query).sum(axis=1)
     pairs = sorted((int(distance), each["id"]) for distance, each in zip(distances, items, strict=True))
     return [(item_id, distance) for distance, item_id in pairs[:limit] if most is None or distance <= most]
+
+
+def clear(client: httpx.Client) -> None:
+    """Delete what other tests left on the same server."""
+    for each in done(client.get("/v1/collections"))["collections"]:
+        assert client.delete(f"/v1/collections/{each['name']}").status_code == 204

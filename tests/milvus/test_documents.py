@@ -8,7 +8,7 @@ import pytest
 
 from service.milvus.schema import LONGEST_DOCUMENT, LONGEST_TEXT
 from tests.milvus.server import MilvusServer
-from tests.milvus.stores import done, serving
+from tests.milvus.stores import clear, done, serving
 from tests.recoding.calls import create, over, recode, stored
 from tests.recoding.conftest import versions
 from tests.service.http.test_documents import (
@@ -33,6 +33,7 @@ __all__ = [
 def client(milvus: MilvusServer, hashers: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     """A client of a service over Milvus."""
     with serving("milvus", tmp_path_factory.mktemp("documents"), milvus, hashers=hashers) as client:
+        clear(client)
         yield client
 
 

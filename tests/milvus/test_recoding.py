@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from tests.milvus.server import MilvusServer
-from tests.milvus.stores import serving
+from tests.milvus.stores import clear, serving
 from tests.recoding.conftest import versions
 from tests.recoding.test_recode import (
     test_a_collection_that_is_deleted_meanwhile_is_gone_with_both_halves,
@@ -47,6 +47,7 @@ __all__ = [
 def client(milvus: MilvusServer, versions: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     """A client of a service over Milvus."""
     with serving("milvus", tmp_path_factory.mktemp("recoding"), milvus, hashers=versions) as client:
+        clear(client)
         yield client
 
 
