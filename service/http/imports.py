@@ -1,5 +1,6 @@
 """Imports of NDJSON: read as they are written, so that a body of any length takes bounded memory."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from functools import partial
@@ -8,7 +9,7 @@ from fastapi import Request
 from fastapi.responses import Response
 
 from models.errors import HammingwayError
-from service.errors import BusyError, Fault, FaultsError
+from service.errors import BusyError, Fault, FaultsError, TookTooLongError
 from service.http import ndjson
 from service.http.inflating import Bound, inflated
 from service.http.reply import reply
@@ -25,7 +26,8 @@ async def import_lines(collection: str, request: Request, state: State) -> Respo
     # Looked up first: a body of any length to a collection that is not there is not read.
     await state.readers.run(lambda: state.collections.get(collection))
     # Raises what has nothing to do with lines: no import has begun then.
-    chunks = inflated(request, Bound(state.settings.max_body_bytes, state.settings.max_inflation))
+    body = inflated(request, Bound(state.settings.max_body_bytes, state.settings.max_inflation))
+    chunks = _in_time(body, state.settings.max_seconds)
     job, progress = state.jobs.watch("import", collection), _Progress(state.settings.max_rejected)
     try:
         await _import(collection, chunks, state, job, progress)
@@ -54,6 +56,19 @@ async def _import(
         indexed, faults = await state.writers.run(work)
         job.advance(indexed + len(faults), [ItemError(None, fault.detail, line) for line, fault in faults.items()])
         progress.add(indexed, faults)
+
+
+async def _in_time(chunks: AsyncIterator[bytes], seconds: float) -> AsyncIterator[bytes]:
+    """The chunks; raises TookTooLongError where the next one does not come: its client may be gone unseen."""
+    while True:
+        try:
+            async with asyncio.timeout(seconds):
+                chunk = await anext(chunks)
+        except StopAsyncIteration:
+            return
+        except TimeoutError:
+            raise TookTooLongError(f"expected more of the body within {seconds:g} seconds, got nothing") from None
+        yield chunk
 
 
 class _Progress:

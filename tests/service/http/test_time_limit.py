@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from service.collections import Collections
+from service.http import ndjson
 from service.settings import Settings
 from service.store import snapshots
 from tests.service.http.problems import problem_of
@@ -83,6 +84,19 @@ def test_a_body_that_never_comes_is_a_504_too(client: httpx.Client) -> None:
     problem_of(client.post("/v1/collections/own/search", content=trickle()), 504)
 
 
+def test_an_import_of_which_nothing_more_comes_ends_with_what_was_indexed(client: httpx.Client) -> None:
+    def lines() -> Iterator[bytes]:
+        yield b"".join(b'{"id": "%d", "code": "ff"}\n' % number for number in range(ndjson.BATCH_LINES))
+        time.sleep(2 * SECONDS)
+        yield b"late\n"
+
+    path = "/v1/collections/stalled"
+    client.put(path, json={"bits": 8}).raise_for_status()
+    reply = client.post(f"{path}/index", content=lines(), headers=NDJSON)
+    told = f"stopped with 1000 items indexed: body: expected more of the body within {SECONDS:g} seconds, got nothing"
+    assert problem_of(reply, 504, told)["indexed"] == client.get(path).json()["count"] == 1000
+
+
 def test_an_error_that_no_coroutine_can_carry_is_a_500_at_once(
     client: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -95,14 +109,14 @@ def test_an_error_that_no_coroutine_can_carry_is_a_500_at_once(
 
 def test_an_import_and_a_snapshot_may_take_longer(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     def lines() -> Iterator[bytes]:
-        for number in range(4):
+        for number in range(8):
             yield json.dumps({"id": f"line {number}", "code": "ff"}).encode() + b"\n"
-            time.sleep(SECONDS / 2)
+            time.sleep(SECONDS / 4)
 
     started = time.monotonic()
     reply = client.post("/v1/collections/own/index", content=lines(), headers=NDJSON)
     assert time.monotonic() - started > SECONDS
-    assert reply.json() == {"indexed": 4, "rejected": []}
+    assert reply.json() == {"indexed": 8, "rejected": []}
     write = snapshots._copy
 
     def slow(*given: object) -> int:
