@@ -5,8 +5,7 @@ from time import monotonic, sleep
 from scripts.milvus.server import MilvusError
 from service.milvus.address import Address
 from service.milvus.connection import Connection
-from service.milvus.names import Names
-from service.milvus.schema import items_name
+from service.milvus.schema import alias
 
 SEAL_SECONDS = 240
 POLL_SECONDS = 0.5
@@ -20,10 +19,7 @@ def seal(address: Address, collection: str, rows: int) -> float:
     """
     connection, began = Connection(address), monotonic()
     try:
-        row = Names(connection).row(collection)
-        if row is None:
-            raise MilvusError(f"expected a collection {collection!r}, got none")
-        name = items_name(row.number)
+        name = connection.call("describe_collection", alias(collection))["collection_name"]
         connection.call("flush", name, timeout=SEAL_SECONDS)
         flat = connection.call("describe_index", name, "code")["index_type"] == "BIN_FLAT"
         while monotonic() < began + SEAL_SECONDS:

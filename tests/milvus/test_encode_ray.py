@@ -46,7 +46,7 @@ class Parts:
 
     def page(self, name: str) -> list[dict[str, Any]]:
         """All items with all that is kept of them."""
-        parameters = {"limit": 1000, "with": ["code", "payload", "features"]}
+        parameters = {"limit": 1000, "with": ["code", "payload", "features", "document"]}
         items: list[dict[str, Any]] = done(self.client.get(f"/v1/collections/{name}/items", params=parameters))["items"]
         return items
 
@@ -69,7 +69,8 @@ def parts(milvus: MilvusServer, hashers: Path, tmp_path_factory: pytest.TempPath
 def test_two_workers_of_ray_leave_what_the_service_would(parts: Parts) -> None:
     assert RAY.exists(), "expected .venv-ray: scripts/install-ray makes it"
     for name in ("by-ray", "by-service"):
-        done(parts.client.put(f"/v1/collections/{name}", json={"hasher": "vectors", "keep_features": "int8"}), 201)
+        kept = {"keep_features": "int8", "keep_documents": True}
+        done(parts.client.put(f"/v1/collections/{name}", json={"hasher": "vectors", **kept}), 201)
     done(parts.client.post("/v1/collections/by-service/index", json={"items": parts.items}))
     # One that is there already, and is replaced.
     done(parts.client.post("/v1/collections/by-ray/index", json={"items": [parts.items[9] | {"vector": [1.0] * 12}]}))

@@ -50,7 +50,7 @@ def test_to_milvus_through_a_kill_and_back(
 
 
 @pytest.mark.parametrize("keep", ["float16", "int8"])
-def test_features_go_to_milvus_and_back(
+def test_features_and_documents_go_to_milvus_and_back(
     milvus: MilvusServer, hashers: Path, tmp_path: Path, keep: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = (np.random.default_rng(7).standard_normal((300, DIMENSION)) * 10.0 ** np.arange(-6, 6)).astype(np.float32)
@@ -61,7 +61,7 @@ def test_features_go_to_milvus_and_back(
             for store in ("sqlite", "milvus")
         ]
         here, there = (stack.enter_context(Client(str(each.base_url))) for each in services)
-        here.create_collection(name, hasher="vectors", keep_features=keep)
+        here.create_collection(name, hasher="vectors", keep_features=keep, keep_documents=True)
         here.index(
             name, [{"id": f"é{number}", "vector": row, "payload": {"n": number}} for number, row in enumerate(rows)]
         )
@@ -70,7 +70,7 @@ def test_features_go_to_milvus_and_back(
         told = re.findall("300 items are the same in both, SHA-256 (.*)", capsys.readouterr().out)
         assert len(told) == 2 and told[0] == told[1]
         whole = [
-            list(client.items(each, with_=["code", "payload", "features"]))
+            list(client.items(each, with_=["code", "payload", "features", "document"]))
             for client, each in ((here, name), (there, name), (here, f"{name}-back"))
         ]
         assert whole[0] == whole[1] == whole[2] and len(whole[0]) == 300
