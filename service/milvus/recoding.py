@@ -150,7 +150,10 @@ class MilvusRecodings:
 
     def _code(self, progress: Progress, old: Table, new: Table) -> Progress:
         """Give the new one the next items of the old one, and again what is written meanwhile."""
-        ids = sorted(old.versions(after(progress.position), BATCH_ITEMS))
+        # What this overlooks the second walk finds; but the end has to be one.
+        ids = sorted(old.versions(after(progress.position), BATCH_ITEMS, AT_ONCE))
+        if len(ids) < BATCH_ITEMS:
+            ids = sorted(old.versions(after(progress.position), BATCH_ITEMS))
         given, refused = self._pairs.copy(old, new, ids, AT_ONCE)
         self._pairs.settle(old, new, given)
         job = progress.job

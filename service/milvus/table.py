@@ -70,9 +70,9 @@ class Table:
                 raise lookups.too_large(f"{size} or more")
             yield from rows
 
-    def versions(self, expression: str, limit: int | None = None) -> Versions:
+    def versions(self, expression: str, limit: int | None = None, level: str = STRONG) -> Versions:
         """When each item was written, by id, over all that was acknowledged; of `limit` items those first by id."""
-        found = self.query(expression, ["id", "written"], limit, STRONG)
+        found = self.query(expression, ["id", "written"], limit, level)
         return {each["id"]: each["written"] for each in found}
 
     def versions_of(self, ids: Sequence[str]) -> Versions:
