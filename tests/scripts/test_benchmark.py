@@ -320,9 +320,13 @@ def test_the_stores_to_compare_are_named_or_refused(capsys: pytest.CaptureFixtur
     assert benchmark.parse(["--store", "milvus+tls://there:19530", "--only", "http"]).only == ["http"]
     assert benchmark.parse([]).only == list(benchmark.PARTS)
     with stores.opened("milvus://there:19530", tmp_path) as compared:
-        there = ("--store", "milvus://there:19530")
-        assert [each.options for each in compared.values()] == [(), there, there]
-        assert [each.settings for each in compared.values()] == [{}, {}, {"consistency": "session"}]
+        there = ("--store", "milvus://there:19530", "--store-seconds", "60")
+        assert [each.options for each in compared.values()] == [(), there, there, there]
+        session, ivf = {"consistency": "session"}, {"index": {"kind": "ivf"}}
+        assert [each.settings for each in compared.values()] == [{}, {}, session, session | ivf]
+        assert [each.exact for each in compared.values()] == [True, True, True, False]
+        addresses = [each.sealed and each.sealed.store for each in compared.values()]
+        assert addresses == [None, *["milvus://there:19530"] * 3]
     for wrong in ("sqlite", "milvus://", "http://there:19530", ""):
         with pytest.raises(SystemExit):
             benchmark.parse(["--store", wrong])
