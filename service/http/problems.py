@@ -102,8 +102,13 @@ def answer(request: Request, error: HammingwayError) -> Response:
 
 
 def bug(request: Request) -> Response:
-    """The reply to an error that nobody expected: the server logs it, a caller is told nothing of the inside."""
-    return _reply(request, BUG)
+    """The reply to an error that nobody expected: the server logs it, a caller is told nothing of the inside.
+
+    The server closes the connection then, which a client has to know, or it sends its next request into nothing.
+    """
+    reply = _reply(request, BUG)
+    reply.headers["Connection"] = "close"
+    return reply
 
 
 async def _on_hammingway_error(request: Request, error: Exception) -> Response:

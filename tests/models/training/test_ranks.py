@@ -18,7 +18,9 @@ from models.training.ranks import ALONE, Ranks
 from tests.models.training.several import CONFIGS, run
 
 # Sums of single precision in another order, carried through the steps: 3e-7 of a loss was seen, and where that turned
-# a bit, with tied weights, 2e-4 of a weight. A term without the others' codes is off by 1e-2 and more.
+# a bit, with tied weights, 5e-4 of a weight. A term without the others' codes is off by 1e-2 and more, at every step.
+# On some processors a bit turns, whose logit is next to zero: the loss of that one step, of 42, is another then.
+TURNED = 0.05
 OF_LOSSES = {"rtol": 1e-5, "atol": 1e-5}
 OF_WEIGHTS = {"rtol": 0.0, "atol": 1e-3}
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m")
@@ -44,11 +46,13 @@ def test_two_processes_train_what_one_trains(name: str, both) -> None:
     keys = [key for key in one if key.startswith(f"{name}.")]
     assert sum(".losses." in key for key in keys) >= 2
     for key in keys:
-        assert torch.allclose(first[key], one[key], **(OF_WEIGHTS if ".weights." in key else OF_LOSSES)), key
         if ".weights." in key:
+            assert torch.allclose(first[key], one[key], **OF_WEIGHTS), key
             assert torch.equal(first[key], second[key]), key
         else:
             assert len(first[key]) == len(one[key]) > 6
+            differing = ~torch.isclose(first[key], one[key], **OF_LOSSES)
+            assert differing.double().mean() <= TURNED, key
 
 
 def test_a_share_is_every_processes_own() -> None:
