@@ -2,7 +2,8 @@
 
 A search costs as much in going to a thread and back, in taking turns for Python's lock, and in statements to SQLite, as
 in searching. Many at once share all that: one pass of FAISS over the codes for all queries, one statement for all rows.
-Nobody waits for company: a request that finds a thread free is answered alone.
+Nobody waits for company: a request that finds a thread free is answered alone, and what waits is
+shared among the threads that are.
 """
 
 import asyncio
@@ -49,7 +50,9 @@ class Combining(Generic[A, R]):
     def _work(self, loop: asyncio.AbstractEventLoop) -> None:
         self._announced = False
         taken: list[tuple[A, asyncio.Future[R]]] = []
-        while len(taken) < MOST_TOGETHER:
+        # Shared with the threads that are idle: each would otherwise wait for what one of them was left with.
+        most = min(MOST_TOGETHER, -(-len(self._waiting) // (1 + self._pool.idle)))
+        while len(taken) < most:
             try:
                 request, future = self._waiting.popleft()
             except IndexError:

@@ -24,7 +24,10 @@ class Pool:
         self._most = threads + queue
         self._queue = queue
         self._under_way = 0
-        self._threads = [threading.Thread(target=self._work, name=f"pool {n}", daemon=True) for n in range(threads)]
+        self._busy: set[int] = set()
+        self._threads = [
+            threading.Thread(target=self._work, args=(n,), name=f"pool {n}", daemon=True) for n in range(threads)
+        ]
         for thread in self._threads:
             thread.start()
 
@@ -56,6 +59,11 @@ class Pool:
         """How many requests wait for a thread."""
         return max(0, self._under_way - len(self._threads))
 
+    @property
+    def idle(self) -> int:
+        """How many threads have nothing to do."""
+        return len(self._threads) - len(self._busy)
+
     def take_place(self) -> None:
         """Count a request that is to be answered in these threads; raises BusyError where too many wait."""
         if self._under_way >= self._most:
@@ -75,9 +83,11 @@ class Pool:
         for _ in self._threads:
             self._calls.put(None)
 
-    def _work(self) -> None:
+    def _work(self, number: int) -> None:
         while (call := self._calls.get()) is not None:
+            self._busy.add(number)
             call()
+            self._busy.discard(number)
             # Not kept until the next one: it may hold much.
             del call
 

@@ -36,6 +36,32 @@ def test_what_waits_is_answered_together_each_with_its_own() -> None:
     assert max(map(len, batches)) == MOST_TOGETHER
 
 
+def test_what_waits_is_shared_among_the_threads_that_are_idle() -> None:
+    batches: list[int] = []
+
+    class TwoAreIdle(Pool):
+        @property
+        def idle(self) -> int:
+            return 2
+
+    def answer(numbers: Sequence[int]) -> Iterator[list[tuple[int, int]]]:
+        batches.append(len(numbers))
+        yield list(enumerate(numbers))
+
+    async def main() -> None:
+        pool, begin = TwoAreIdle(1, 1000), threading.Event()
+        pool.submit(lambda: begin.wait(10) and None)
+        combining = Combining(pool, answer)
+        asked = [asyncio.create_task(combining.run(number)) for number in range(12)]
+        await asyncio.sleep(0.05)
+        begin.set()
+        await asyncio.gather(*asked)
+        pool.close()
+
+    asyncio.run(main())
+    assert batches == [4, 3, 2, 1, 1, 1]
+
+
 def test_an_answer_that_breaks_is_an_error_for_all_and_the_next_is_answered() -> None:
     def answer(numbers: Sequence[int]) -> Iterator[list[tuple[int, int | Exception]]]:
         if 0 in numbers:

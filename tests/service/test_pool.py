@@ -39,6 +39,23 @@ class Gate:
         return result
 
 
+def test_threads_that_have_nothing_to_do_are_counted() -> None:
+    gate = Gate()
+
+    async def main() -> None:
+        pool = Pool(3, 100)
+        assert pool.idle == 3
+        asked = [asyncio.create_task(pool.run(gate.call)) for _ in range(2)]
+        await reached(lambda: gate.inside == 2)
+        assert pool.idle == 1
+        gate.go.set()
+        await asyncio.gather(*asked)
+        await reached(lambda: pool.idle == 3)
+        pool.close()
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize("threads", [1, 3])
 def test_at_most_so_many_calls_at_once_and_each_gets_its_own_result(threads: int) -> None:
     gate = Gate()
