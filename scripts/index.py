@@ -40,6 +40,7 @@ def main() -> None:
     parser.add_argument("--index", choices=KINDS, help="create it to be searched so (default: flat, exactly)")
     parser.add_argument("--lists", type=positive, metavar="N", help="of an IVF index (default: by its size)")
     parser.add_argument("--probes", type=positive, metavar="N", help="lists that a search looks into")
+    parser.add_argument("--above", type=positive, metavar="N", help="of auto: exact up to N items (default: 1,000,000)")
     parser.add_argument("--data-dir", type=Path, help=DATA_DIR_HELP)
     add_shard_option(parser)
     arguments = parser.parse_args()
@@ -94,10 +95,11 @@ def open_source(data: str, data_dir: Path | None, shard: Shard = WHOLE) -> Sourc
 
 def wanted_settings(arguments: argparse.Namespace) -> dict[str, Any]:
     """What the collection is to be created with; empty where it has to be there already."""
-    index = {name: getattr(arguments, name) for name in ("lists", "probes") if getattr(arguments, name) is not None}
+    chosen = {name: getattr(arguments, name) for name in ("lists", "probes", "above")}
+    index = {name: value for name, value in chosen.items() if value is not None}
     if arguments.index or index:
         # The service says what is wrong with lists of a flat one.
-        index["kind"] = arguments.index or "ivf"
+        index["kind"] = arguments.index or ("auto" if "above" in index else "ivf")
     given = {
         "hasher": arguments.hasher,
         "bits": arguments.bits,

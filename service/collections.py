@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 ATTEMPTS = 20
 LONGEST_CODE_BITS = 4096
 MOST_LISTS = 65_536
+MOST_ABOVE = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -347,9 +348,8 @@ def _agrees(wanted: NewCollection, there: CollectionSettings) -> bool:
     else:
         same = there.hasher is not None and wanted.hasher in (there.hasher, there.hasher.partition("@")[0])
     if wanted.index is not None:
-        chosen = (wanted.index.lists, there.index.lists), (wanted.index.probes, there.index.probes)
         same = same and wanted.index.kind == there.index.kind
-        same = same and all(asked in (None, given) for asked, given in chosen)
+        same = same and _chosen(wanted.index).items() <= _chosen(there.index).items()
     same = same and wanted.keep_documents in (None, there.keep_documents)
     same = same and wanted.consistency in (None, there.consistency)
     return same and wanted.keep_features in (None, there.keep_features)
@@ -357,19 +357,28 @@ def _agrees(wanted: NewCollection, there: CollectionSettings) -> bool:
 
 def _require_index(index: IndexSettings) -> None:
     if index.kind == "flat" and (index.lists is not None or index.probes is not None):
-        raise InvalidInputError("expected lists and probes only with kind ivf, got them with flat", "index")
-    for name, value in (("lists", index.lists), ("probes", index.probes)):
-        if value is not None and not 1 <= value <= MOST_LISTS:
-            raise InvalidInputError(f"expected 1 to {MOST_LISTS}, got {value}", f"index/{name}")
+        raise InvalidInputError("expected lists and probes only with kind ivf or auto, got them with flat", "index")
+    if index.kind != "auto" and index.above is not None:
+        raise InvalidInputError(f"expected above only with kind auto, got it with {index.kind}", "index")
+    mosts = {"lists": MOST_LISTS, "probes": MOST_LISTS, "above": MOST_ABOVE}
+    for name, value in _chosen(index).items():
+        if not 1 <= value <= mosts[name]:
+            raise InvalidInputError(f"expected 1 to {mosts[name]}, got {value}", f"index/{name}")
     if index.lists is not None and index.probes is not None and index.probes > index.lists:
         detail = f"expected at most as many as lists ({index.lists}), got {index.probes}"
         raise InvalidInputError(detail, "index/probes")
 
 
+def _chosen(index: IndexSettings) -> dict[str, int]:
+    """What is not left to the service."""
+    given = {"lists": index.lists, "probes": index.probes, "above": index.above}
+    return {name: value for name, value in given.items() if value is not None}
+
+
 def _told(settings: CollectionSettings) -> str:
     hasher = f"hasher {settings.hasher}" if settings.hasher else "no hasher"
     index = settings.index
-    chosen = [f"{name} {value}" for name, value in (("lists", index.lists), ("probes", index.probes)) if value]
+    chosen = [f"{name} {value}" for name, value in _chosen(index).items()]
     kind = " ".join([index.kind, *([f"({', '.join(chosen)})"] if chosen else [])])
     documents = " and keep_documents" if settings.keep_documents else ""
     more = f"{documents}, consistency {settings.consistency}" if settings.consistency else documents

@@ -1,5 +1,7 @@
 """The collection that items are moved to: like the one they come from, or refused."""
 
+from dataclasses import asdict
+
 from models.errors import InvalidInputError
 from service.client import Client, Collection, ServiceError
 
@@ -53,8 +55,7 @@ def _kept(collection: Collection) -> tuple[str, ...]:
 
 
 def _index(source: Collection) -> dict[str, object]:
-    given = {"kind": source.index.kind, "lists": source.index.lists, "probes": source.index.probes}
-    return {name: value for name, value in given.items() if value is not None}
+    return {name: value for name, value in asdict(source.index).items() if value is not None}
 
 
 def _codes(collection: Collection) -> str:

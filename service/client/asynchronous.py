@@ -126,7 +126,7 @@ class AsyncClient:
         return await self._send(call)
 
     async def change_collection(self, name: str, *, index: Mapping[str, Any]) -> Collection:
-        """Change how a collection is searched: `{"kind": "ivf"}`."""
+        """Change how a collection is searched: `{"kind": "ivf"}`, `{"kind": "auto", "above": 200_000}`."""
         return await self._send(calls.change_collection(name, index))
 
     async def delete_collection(self, name: str) -> None:

@@ -6,11 +6,12 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Index:
-    """How a collection is searched: `flat`, or `ivf` with its lists and probes."""
+    """How a collection is searched: `flat`, `ivf` with its lists and probes, or `auto`: `ivf` `above` so many items."""
 
     kind: str
     lists: int | None = None
     probes: int | None = None
+    above: int | None = None
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class IndexStats:
     indexed: int | None = None
     recall: float | None = None
     recall_sample: int | None = None
+    above: int | None = None
 
 
 @dataclass(frozen=True)

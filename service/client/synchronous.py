@@ -131,7 +131,7 @@ class Client:
         return self._send(call)
 
     def change_collection(self, name: str, *, index: Mapping[str, Any]) -> Collection:
-        """Change how a collection is searched: `{"kind": "ivf"}`."""
+        """Change how a collection is searched: `{"kind": "ivf"}`, `{"kind": "auto", "above": 200_000}`."""
         return self._send(calls.change_collection(name, index))
 
     def delete_collection(self, name: str) -> None:

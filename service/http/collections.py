@@ -11,20 +11,17 @@ from service.collections import Description
 from service.http.access import ADMIN, READ
 from service.http.body import JSON, parse, read, takes
 from service.http.reply import reply
-from service.http.schemas.collections import CollectionChange, CollectionReply, CollectionSettings, CollectionsReply
+from service.http.schemas.collections import (
+    MADE,
+    CollectionChange,
+    CollectionReply,
+    CollectionSettings,
+    CollectionsReply,
+)
 from service.http.schemas.fields import collection_name
 from service.http.state import ServiceState
 
 router = APIRouter(prefix="/v1/collections", tags=["collections"])
-MADE = {
-    "name": "pydocs",
-    "bits": 64,
-    "hasher": "pydocs@1",
-    "count": 0,
-    "index": {"kind": "flat"},
-    "keep_features": "none",
-    "keep_documents": False,
-}
 NewName = Annotated[str, AfterValidator(collection_name), Path(examples=["pydocs"])]
 
 

@@ -11,6 +11,7 @@ from service.http.access import READ
 from service.http.reply import reply
 from service.http.schemas.stats import StatsReply
 from service.http.state import ServiceState
+from service.index import sizes
 from service.index.collection import IndexState
 from service.index.health import Health
 
@@ -49,15 +50,17 @@ def _codes(health: Health | None) -> dict[str, object] | None:
 
 
 def _index(held: IndexState) -> dict[str, object]:
+    kind: dict[str, object] = {"kind": held.settings.kind}
+    if held.settings.kind == "auto":
+        kind["above"] = sizes.above(held.settings)
     if held.elsewhere is not None:
         lists, probes = held.elsewhere
-        return {"kind": held.settings.kind, "state": "ready", "lists": lists, "probes": probes}
+        return kind | {"state": "ready", "lists": lists, "probes": probes}
     if held.ivf is None:
         # What is built may be wanted no more.
-        building = held.building and held.settings.kind == "ivf"
-        return {"kind": held.settings.kind, "state": "building" if building else "exact"}
-    return {
-        "kind": held.settings.kind,
+        building = held.building and held.settings.kind != "flat"
+        return kind | {"state": "building" if building else "exact"}
+    return kind | {
         "state": "ready",
         "lists": held.ivf.lists,
         "probes": held.ivf.probes,

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.codes import Codes
-from service.index import ivf
+from service.index import ivf, sizes
 from service.index.cores import ONE_CORE, Cores
 from service.index.flat import FlatIndex, compact
 from service.index.snapshot import Snapshot
@@ -88,7 +88,8 @@ class CollectionIndex:
     def wants_upkeep(self) -> bool:
         """Whether `keep_up` would do anything."""
         with self._lock:
-            return self._flat.wants_compaction or self._flat.wants_order or self._wants_ivf()
+            wants = self._flat.wants_compaction or self._flat.wants_order
+            return wants or self._wants_ivf() or self._wants_ivf_no_more()
 
     def keep_up(self, by_id: Callable[[], NDArray[np.int64]], building: Building = unseen) -> None:
         """Compact, order and build what is wanted; for one thread in the background, while all else goes on.
@@ -111,6 +112,8 @@ class CollectionIndex:
 
     def _build_ivf(self, building: Building) -> None:
         with self._lock:
+            if self._wants_ivf_no_more():
+                self._ivf = None
             self._building = self._wants_ivf()
             settings, built, now = self._settings, self._ivf, self._flat.snapshot()
         if self._building:
@@ -124,7 +127,8 @@ class CollectionIndex:
                 self._building = False
 
     def _wants_ivf(self) -> bool:
-        if self._settings.kind != "ivf" or len(self._flat) < ivf.fewest(self._settings.lists):
+        least = sizes.least(self._settings, self._ivf is not None)
+        if least is None or len(self._flat) < least:
             return False
         if self._ivf is None:
             return True
@@ -132,6 +136,10 @@ class CollectionIndex:
         held = int(np.searchsorted(now.columns.sequences[: now.size], self._ivf.last, "right"))
         later, gone = now.size - held, self._ivf.size - held
         return later + gone > max(REBUILD_FROM, self._ivf.size // 20)
+
+    def _wants_ivf_no_more(self) -> bool:
+        least = sizes.least(self._settings, built=True)
+        return self._ivf is not None and least is not None and len(self._flat) < least
 
 
 def _size(now: Snapshot, settings: IndexSettings) -> tuple[int, int]:

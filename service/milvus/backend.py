@@ -70,6 +70,7 @@ class Milvus:
 
     def create(self, name: str, settings: CollectionSettings, most: int | None) -> CollectionRow | None:
         """Create a collection, or return None where the name is taken; raises as `Backend` says."""
+        _require_offered(settings.index)
         if self.collection(name) is not None:
             return None
         if most is not None and len(self.collections()) >= most:
@@ -87,6 +88,7 @@ class Milvus:
     def change_index(self, row: CollectionRow, index: IndexSettings) -> None:
         """Other probes at once; another kind, or other lists, are not offered: nothing could be searched meanwhile."""
         now = row.settings.index
+        _require_offered(index)
         if index.kind != now.kind or (index.kind == "ivf" and schema.lists(index) != schema.lists(now)):
             raise NotOfferedError(
                 "expected the kind of index and the lists to stay as they are, as Milvus could not be searched while "
@@ -264,6 +266,14 @@ def _size(item: StoredItem) -> int:
 
 def _lets_through(asked: Asked, item: StoredItem) -> bool:
     return asked.filter is None or lets_through(asked.filter, orjson.loads(item.payload or b"{}"))
+
+
+def _require_offered(index: IndexSettings) -> None:
+    if index.kind == "auto":
+        raise NotOfferedError(
+            "expected kind flat or ivf, got auto: Milvus could not be searched while it builds another index, so a "
+            "collection keeps the kind that it is created with"
+        )
 
 
 def _no_snapshots() -> NotOfferedError:

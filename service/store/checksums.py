@@ -41,7 +41,8 @@ def kept_checksum(sequence: int, kept: bytes) -> int:
 
 def collection_checksum(number: int, name: str, settings: CollectionSettings) -> int:
     """Of a collection's row."""
-    return crc32(f"{number} {name} {settings}".encode())
+    above = settings.index.above
+    return crc32(f"{number} {name} {settings}{'' if above is None else f' {above}'}".encode())
 
 
 def recoding_checksum(recoding: Recoding) -> int:

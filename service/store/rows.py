@@ -11,7 +11,8 @@ from service.store.checksums import (
     require,
 )
 from service.store.errors import DamagedStoreError
-from service.store.schema import CollectionRow, CollectionSettings, IndexSettings, StoredItem
+from service.store.kinds import index_settings
+from service.store.schema import CollectionRow, CollectionSettings, StoredItem
 
 COLLECTION_COLUMNS = "number, name, bits, hasher, index_kind, lists, probes, keep_features, keep_documents, checksum"
 # Of a collection without a name.
@@ -22,7 +23,8 @@ ITEM_COLUMNS = "sequence, collection, CAST(items.id AS BLOB), code, payload, che
 def collection_row(row: Sequence[Any]) -> CollectionRow:
     """A collection, from COLLECTION_COLUMNS; raises DamagedStoreError."""
     number, name, bits, hasher, kind, lists, probes, keep_features, keep_documents, checksum = row
-    settings = CollectionSettings(bits, hasher, IndexSettings(kind, lists, probes), keep_features, bool(keep_documents))
+    index = index_settings(kind, lists, probes)
+    settings = CollectionSettings(bits, hasher, index, keep_features, bool(keep_documents))
     found = CollectionRow(number, name or HIDDEN, settings)
     require(collection_checksum(number, found.name, settings) == checksum, f"collection {name!r}")
     return found

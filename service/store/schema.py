@@ -65,7 +65,7 @@ TABLES = (
 ) STRICT""",
 )
 
-IndexKind = Literal["flat", "ivf"]
+IndexKind = Literal["flat", "ivf", "auto"]
 KeepFeatures = Literal["none", "float16", "int8"]
 Consistency = Literal["strong", "session", "bounded", "eventually"]
 Stage = Literal["coding", "ready", "switched"]
@@ -73,11 +73,16 @@ Stage = Literal["coding", "ready", "switched"]
 
 @dataclass(frozen=True)
 class IndexSettings:
-    """How a collection is searched; `lists` and `probes` of an IVF index are chosen by the service where None."""
+    """How a collection is searched; `lists` and `probes` of an IVF index are chosen by the service where None.
+
+    `auto`: exactly up to `above` items, with an IVF index of more; None leaves the number to the service.
+    """
 
     kind: IndexKind = "flat"
     lists: int | None = None
     probes: int | None = None
+    # Not told where there is none, as the checksums of collections are of what is told: see `kept_kind`.
+    above: int | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)

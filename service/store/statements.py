@@ -7,6 +7,7 @@ from sqlite3 import Connection
 from service.store import recodings
 from service.store.checksums import collection_checksum, item_checksums, kept_checksum
 from service.store.errors import UnknownCollectionError
+from service.store.kinds import kept_kind
 from service.store.rows import COLLECTION_COLUMNS, collection_row
 from service.store.schema import CollectionRow, CollectionSettings, StoredItem
 
@@ -33,7 +34,7 @@ def create_collection(connection: Connection, name: str, settings: CollectionSet
         "INSERT INTO collections (number, name, bits, hasher, index_kind, lists, probes, keep_features, keep_documents,"
         " checksum) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
-            *(number, name or None, settings.bits, settings.hasher, index.kind, index.lists, index.probes),
+            *(number, name or None, settings.bits, settings.hasher, kept_kind(index), index.lists, index.probes),
             *(settings.keep_features, int(settings.keep_documents), collection_checksum(number, name, settings)),
         ),
     )
@@ -46,7 +47,7 @@ def update_collection(connection: Connection, row: CollectionRow) -> None:
     checksum = collection_checksum(row.number, row.name, row.settings)
     connection.execute(
         "UPDATE collections SET name = ?, index_kind = ?, lists = ?, probes = ?, checksum = ? WHERE number = ?",
-        (row.name or None, index.kind, index.lists, index.probes, checksum, row.number),
+        (row.name or None, kept_kind(index), index.lists, index.probes, checksum, row.number),
     )
 
 

@@ -15,6 +15,7 @@ import service.matching
 import service.store.reader
 import service.store.statements
 import service.store.writer
+from service.index.collection import CollectionIndex
 from service.index.flat import Compacted, FlatIndex
 from service.index.follower import Follower
 from service.index.ivf import Ivf
@@ -22,6 +23,7 @@ from service.index.snapshot import Snapshot
 from service.matching import Kept, Key, Matching
 from service.store.reader import Reader
 
+REMOVALS_KEPT = 40
 SIZES: list[tuple[Any, str, float]] = [
     (service.index.flat, "FIRST_CAPACITY", 16),
     (service.index.flat, "COMPACT_FROM", 4),
@@ -37,12 +39,13 @@ SIZES: list[tuple[Any, str, float]] = [
     (service.matching, "FEW", 0.15),
     (service.store.reader, "FEW", 5),
     (service.store.reader, "BLOCK_ROWS", 20),
-    (service.store.statements, "REMOVALS_KEPT", 40),
+    (service.store.statements, "REMOVALS_KEPT", REMOVALS_KEPT),
 ]
 # What runs in the background takes as long as a few writes, so that they come while it does.
 UPKEEP_SECONDS = 0.01
-# In one of four runs of 40 examples not once.
-RARE = "forgotten by a filter"
+FORGOTTEN, GIVEN_UP = "forgotten by a filter", "IVF given up"
+# The first in one of four runs of 40 examples not once.
+RARE = (FORGOTTEN, GIVEN_UP)
 REACHED = (
     "compacted",
     "removed while it was compacted",
@@ -50,6 +53,7 @@ REACHED = (
     "IVF built",
     "IVF built anew",
     "IVF searched",
+    GIVEN_UP,
     "read anew",
     "arrays grown",
     "ties beyond the room for them",
@@ -57,7 +61,7 @@ REACHED = (
     "filter answered from the nearest",
     "filter read in full",
     "filter read further",
-    RARE,
+    FORGOTTEN,
     "few let through",
 )
 
@@ -95,6 +99,11 @@ def make_small(patch: pytest.MonkeyPatch) -> Counter[str]:
     count(service.index.flat, "_copied", lambda *_: "arrays grown")
     count(service.index.collection, "_build", lambda *given: "IVF built anew" if given[2] else "IVF built")
     count(Ivf, "nearest", lambda *_: "IVF searched")
+    count(
+        CollectionIndex,
+        "_build_ivf",
+        lambda index, *_: GIVEN_UP if index._wants_ivf_no_more() else None,
+    )
     count(Snapshot, "within", lambda *_: "ties beyond the room for them")
     count(Snapshot, "among", lambda *_: "few let through")
     count(
@@ -113,7 +122,7 @@ def make_small(patch: pytest.MonkeyPatch) -> Counter[str]:
 
     def counted_living(self: Matching, key: Key, kept: Kept, later: Snapshot) -> Any:
         left = living(self, key, kept, later)
-        reached[RARE] += len(left) < len(kept.sequences)
+        reached[FORGOTTEN] += len(left) < len(kept.sequences)
         return left
 
     patch.setattr(Matching, "_among_the_nearest", counted)

@@ -73,6 +73,14 @@ def test_what_is_not_offered_says_so(client: httpx.Client) -> None:
     assert (queued.status_code, queued.json()["title"]) == (501, "Not offered by this store")
     reply = client.patch("/v1/collections/plain", json={"index": {"kind": "ivf"}})
     assert (reply.status_code, reply.json()["title"]) == (501, "Not offered by this store")
+    auto = {"kind": "auto", "above": 5000}
+    for reply in (
+        client.put("/v1/collections/grown", json={"bits": 32, "index": auto}),
+        client.patch("/v1/collections/plain", json={"index": auto}),
+    ):
+        assert (reply.status_code, reply.json()["title"]) == (501, "Not offered by this store")
+        assert reply.json()["detail"].startswith("expected kind flat or ivf, got auto")
+    assert client.get("/v1/collections/grown").status_code == 404
     assert done(client.patch("/v1/collections/plain", json={"index": {"kind": "flat"}}))["index"] == {"kind": "flat"}
 
 

@@ -41,6 +41,11 @@ def test_a_collection_with_all_settings(client: httpx.Client, data: Path) -> Non
     assert done.returncode == 1 and "expected the settings of 'whole', which is there already" in done.stderr
 
 
+def test_a_collection_whose_index_goes_by_its_size(client: httpx.Client, data: Path) -> None:
+    assert _index(client, data, "--collection", "sized", "--hasher", "vectors", "--above", "5000").returncode == 0
+    assert client.get("/v1/collections/sized").json()["index"] == {"kind": "auto", "above": 5000}
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [

@@ -20,7 +20,7 @@ from scripts.documents import as_file
 from scripts.migrate.__main__ import main, move
 from scripts.migrate.merging import side_by_side
 from scripts.migrate.moving import NotTheSameError, Side, copy, verify
-from service.client import Client, Item
+from service.client import Client, Index, Item
 from service.keys import Role, line, new_key
 from service.settings import Settings
 from tests.conftest import DIMENSION
@@ -65,6 +65,13 @@ def test_all_items_are_moved_and_the_checksum_is_theirs(two: Two, capsys: pytest
     # Back again, under another name, from the service that has them now.
     move(Side(two.there, "whole", 333), Side(two.here, "back", 1000), only_verify=False)
     assert checksum(items) in capsys.readouterr().out
+
+
+def test_how_it_is_searched_moves_along(two: Two) -> None:
+    fill(two.here, "sized", made(20))
+    two.here.change_collection("sized", index={"kind": "auto", "above": 5000, "lists": 8})
+    move(*two.sides("sized"), only_verify=False)
+    assert two.there.collection("sized").index == Index("auto", lists=8, above=5000)
 
 
 def test_only_what_is_missing_or_differs_is_sent(two: Two) -> None:

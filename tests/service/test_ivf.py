@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from models.codes import Codes, hamming
-from service.index import ivf
+from service.index import ivf, sizes
 from service.index.collection import CollectionIndex
 from service.index.snapshot import Candidates
 from service.store.schema import IndexSettings
@@ -150,6 +150,51 @@ def test_settings_can_be_changed_to_and_fro(centres: Codes) -> None:
     index.configure(IndexSettings())
     assert index.snapshot().ivf is None
     assert not index.wants_upkeep()
+
+
+def test_auto_builds_above_its_size_and_gives_up_at_half_of_it(centres: Codes) -> None:
+    codes = clustered(np.random.default_rng(6), 2000, centres)
+    index = CollectionIndex(BITS, IndexSettings("auto", 8, 8, above=1000))
+    came = gone = 0
+
+    def kept_up(live: int) -> ivf.Ivf | None:
+        """The index once so many items live, the oldest of those before removed, new ones come."""
+        nonlocal came, gone
+        while came - gone < live:
+            index.append(np.array([came + 1]), codes[came : came + 1])
+            came += 1
+        index.remove(np.arange(gone + 1, came - live + 1))
+        gone = came - live
+        index.keep_up(no_ids)
+        assert index.state().count == live and not index.wants_upkeep()
+        return index.state().ivf
+
+    assert kept_up(1000) is None
+    built = kept_up(1001)
+    assert built is not None and (built.size, built.lists) == (1001, 8)
+    for live in (1000, 700, 1001, 500):
+        assert kept_up(live) is built
+    assert kept_up(499) is None
+    # Growing again it is exact up to the size, and no sooner.
+    assert kept_up(1000) is None
+    assert kept_up(1001) is not None
+
+
+@pytest.mark.parametrize(
+    ("settings", "build", "keep"),
+    [
+        (IndexSettings(), None, None),
+        (IndexSettings("ivf"), 10_000, 5000),
+        (IndexSettings("ivf", 8), 312, 156),
+        (IndexSettings("auto"), 1_000_001, 500_000),
+        (IndexSettings("auto", above=50_000), 50_001, 25_000),
+        # k-means has as little to go by as elsewhere.
+        (IndexSettings("auto", above=50), 10_000, 5000),
+        (IndexSettings("auto", 8, above=50), 312, 156),
+    ],
+)
+def test_how_many_items_it_takes(settings: IndexSettings, build: int | None, keep: int | None) -> None:
+    assert (sizes.least(settings, built=False), sizes.least(settings, built=True)) == (build, keep)
 
 
 def test_what_lies_beyond_many_removed_is_found_though_farther_ones_came_since() -> None:

@@ -1,3 +1,4 @@
+import itertools
 import os
 import signal
 import sqlite3
@@ -12,7 +13,7 @@ import pytest
 
 from service.store.errors import DamagedStoreError, UnknownCollectionError, UnusableStoreError
 from service.store.reader import FEW, Position, Reader
-from service.store.schema import CollectionSettings, StoredItem
+from service.store.schema import CollectionSettings, IndexSettings, StoredItem
 from service.store.writer import Writer
 
 
@@ -57,6 +58,32 @@ def test_a_taken_name_is_told(store: Writer, reader: Reader) -> None:
     found = reader.collection("shoes")
     assert found is not None
     assert found.settings.bits == 8
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        IndexSettings("ivf", 8, 2),
+        IndexSettings("auto"),
+        IndexSettings("auto", 8, 2, 50_000),
+        IndexSettings("auto", above=1),
+    ],
+)
+def test_every_index_is_kept_and_no_byte_of_its_kind_can_be_another(
+    store: Writer, reader: Reader, tmp_path: Path, index: IndexSettings
+) -> None:
+    row = store.create_collection("made", CollectionSettings(8, index=index))
+    other = store.create_collection("changed", CollectionSettings(8))
+    assert row is not None and other is not None
+    store.change_index(other.number, index)
+    assert [each.settings.index for each in reader.collections()] == [index, index]
+    with closing(sqlite3.connect(tmp_path / "hammingway.sqlite", isolation_level=None)) as connection:
+        (kind,) = connection.execute("SELECT index_kind FROM collections WHERE name = 'made'").fetchone()
+        for place, flip in itertools.product(range(len(kind)), (1, 2, 4, 16, 64)):
+            damaged = f"{kind[:place]}{chr(ord(kind[place]) ^ flip)}{kind[place + 1 :]}"
+            connection.execute("UPDATE collections SET index_kind = ? WHERE name = 'made'", (damaged,))
+            with pytest.raises(DamagedStoreError, match="collection 'made'"):
+                reader.collection("made")
 
 
 def test_a_deleted_collection_takes_no_more_items_even_when_its_name_is_used_again(

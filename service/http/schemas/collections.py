@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from service.collections import NewCollection
 from service.http.schemas.fields import Strict
@@ -12,19 +12,24 @@ from service.store import schema
 class IndexSettings(Strict):
     """How a collection is searched."""
 
-    kind: Literal["flat", "ivf"] = Field(description="exact, or FAISS's binary IVF: quicker, and may miss some")
+    kind: schema.IndexKind = Field(
+        description="exact, or FAISS's binary IVF: quicker, and may miss some; `auto`: exact up to so many items"
+    )
     lists: int | None = Field(None, description="of IVF; default: about the square root of the number of items")
     probes: int | None = Field(None, description="lists that a search looks into; default: by measured recall")
+    above: int | None = Field(None, description="of auto: IVF of more items than so many; default: 1,000,000")
 
     def settings(self) -> schema.IndexSettings:
         """The service's own settings."""
-        return schema.IndexSettings(self.kind, self.lists, self.probes)
+        return schema.IndexSettings(self.kind, self.lists, self.probes, self.above)
 
 
 class CollectionChange(Strict):
     """What of a collection may change."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"index": {"kind": "ivf"}}]})
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"index": {"kind": "ivf"}}, {"index": {"kind": "auto", "above": 200_000}}]}
+    )
     index: IndexSettings = Field(description="in place of how it is searched now")
 
 
@@ -59,9 +64,28 @@ class CollectionSettings(Strict):
         return NewCollection(self.hasher, self.bits, index, self.keep_features, self.keep_documents, self.consistency)
 
 
+MADE: dict[str, JsonValue] = {
+    "name": "pydocs",
+    "bits": 64,
+    "hasher": "pydocs@1",
+    "count": 0,
+    "index": {"kind": "flat"},
+    "keep_features": "none",
+    "keep_documents": False,
+}
+
+
 class CollectionReply(BaseModel):
     """A collection as it is."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                MADE | {"count": 5721},
+                MADE | {"count": 412_000, "index": {"kind": "auto", "above": 200_000}},
+            ]
+        }
+    )
     name: str = Field(examples=["pydocs"])
     bits: int = Field(examples=[64])
     hasher: str | None = Field(examples=["pydocs@1"], description="null where items bring their own codes")

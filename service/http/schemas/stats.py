@@ -4,12 +4,15 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from service.store.schema import IndexKind
+
 
 class IndexStats(BaseModel):
     """How a collection is searched now."""
 
-    kind: Literal["flat", "ivf"]
+    kind: IndexKind
     state: Literal["exact", "building", "ready"] = Field(description="exact until an IVF index is ready")
+    above: int | None = Field(None, description="of auto: up to how many items it is exact", examples=[1_000_000])
     lists: int | None = Field(None, examples=[1024])
     probes: int | None = Field(None, examples=[16])
     indexed: int | None = Field(None, description="items in the IVF index; later ones are searched exactly beside it")

@@ -16,6 +16,7 @@ from service.client import (
     Group,
     Index,
     Indexed,
+    IndexStats,
     Item,
     Match,
     Rejected,
@@ -39,6 +40,8 @@ def test_collections_come_and_go(client: Any) -> None:
     created = client.create_collection("mine", bits=16, index={"kind": "ivf"})
     assert created == Collection("mine", 16, None, 0, Index("ivf"), "none")
     assert client.create_collection("mine", bits=16) == created
+    assert client.change_collection("mine", index={"kind": "auto", "above": 5000}).index == Index("auto", above=5000)
+    assert client.stats("mine").index == IndexStats("auto", "exact", above=5000)
     assert client.change_collection("mine", index={"kind": "flat"}).index == Index("flat")
     assert client.collection("mine") in client.collections()
     client.delete_collection("mine")

@@ -63,13 +63,13 @@ class Held:
         told: dict[str, Any] = self.client.get(f"{self.path}/stats").json()
         return told
 
-    def ready(self, indexed: int, lists: int | None = None) -> dict[str, Any]:
+    def ready(self, indexed: int, lists: int | None = None, kind: str = "ivf") -> dict[str, Any]:
         """Statistics once an index over so many items (and with so many lists, if given) is there."""
         deadline = time.monotonic() + LONG
         while (told := self.stats())["index"].get("indexed") != indexed or lists not in (None, told["index"]["lists"]):
             assert time.monotonic() < deadline, told
             time.sleep(0.02)
-        assert told["index"]["state"] == "ready" and told["index"]["kind"] == "ivf"
+        assert told["index"]["state"] == "ready" and told["index"]["kind"] == kind
         return told
 
     def search(self, codes: np.ndarray, **request: object) -> list[Pairs]:
@@ -252,6 +252,32 @@ def test_few_items_are_searched_exactly_until_there_are_enough_for_the_lists(cli
     assert few.stats()["index"] == {"kind": "ivf", "state": "exact"}
 
 
+def test_auto_is_exact_until_it_is_large_and_again_when_it_is_small(client: httpx.Client) -> None:
+    auto = {"kind": "auto", "above": 1000, "lists": 8, "probes": 8}
+    made = client.put("/v1/collections/grown", json={"bits": BITS, "index": auto})
+    assert (made.status_code, made.json()["index"]) == (201, auto)
+    held = Held(client, "grown", {})
+    held.index(named(clustered(1000, 7)))
+    exact = {"kind": "auto", "above": 1000, "state": "exact"}
+    assert held.stats()["index"] == exact
+    held.index({"one more": QUERIES[0]})
+    told = held.ready(1001, kind="auto")["index"]
+    assert (told["above"], told["lists"], told["probes"], told["recall"]) == (1000, 8, 8, 1)
+    assert held.search(QUERIES) == held.nearest(QUERIES)
+    # Once it is there it is not given up for a few.
+    held.delete(sorted(held.codes)[:500])
+    assert held.search(QUERIES) == held.nearest(QUERIES)
+    assert held.stats()["index"] == told
+    held.delete(sorted(held.codes)[:2])
+    deadline = time.monotonic() + LONG
+    while held.stats()["index"] != exact:
+        assert time.monotonic() < deadline
+    assert held.search(QUERIES) == held.nearest(QUERIES)
+    assert client.get("/v1/collections/grown").json()["index"] == auto
+    held.change(kind="auto")
+    assert held.stats()["index"] == {"kind": "auto", "above": 1_000_000, "state": "exact"}
+
+
 REFUSED: list[tuple[object, str]] = [
     ({"kind": "ivf", "lists": 0}, "index/lists: expected 1 to 65536, got 0"),
     ({"kind": "ivf", "lists": -1}, "index/lists: expected 1 to 65536, got -1"),
@@ -259,9 +285,15 @@ REFUSED: list[tuple[object, str]] = [
     ({"kind": "ivf", "probes": 0}, "index/probes: expected 1 to 65536, got 0"),
     ({"kind": "ivf", "probes": 65_537}, "index/probes: expected 1 to 65536, got 65537"),
     ({"kind": "ivf", "lists": 4, "probes": 5}, "index/probes: expected at most as many as lists (4), got 5"),
-    ({"kind": "flat", "lists": 4}, "index: expected lists and probes only with kind ivf, got them with flat"),
-    ({"kind": "flat", "probes": 4}, "index: expected lists and probes only with kind ivf, got them with flat"),
-    ({"kind": "hnsw"}, "index/kind: expected 'flat' or 'ivf', got 'hnsw'"),
+    ({"kind": "flat", "lists": 4}, "index: expected lists and probes only with kind ivf or auto, got them with flat"),
+    ({"kind": "flat", "probes": 4}, "index: expected lists and probes only with kind ivf or auto, got them with flat"),
+    ({"kind": "flat", "above": 4}, "index: expected above only with kind auto, got it with flat"),
+    ({"kind": "ivf", "above": 4}, "index: expected above only with kind auto, got it with ivf"),
+    ({"kind": "auto", "above": 0}, "index/above: expected 1 to 1000000000, got 0"),
+    ({"kind": "auto", "above": 1_000_000_001}, "index/above: expected 1 to 1000000000, got 1000000001"),
+    ({"kind": "auto", "lists": 0}, "index/lists: expected 1 to 65536, got 0"),
+    ({"kind": "auto", "above": 2.5}, "index/above: expected an integer, got 2.5"),
+    ({"kind": "hnsw"}, "index/kind: expected 'flat', 'ivf' or 'auto', got 'hnsw'"),
     ({"kind": "ivf", "lists": 2.5}, "index/lists: expected an integer, got 2.5"),
     ({"kind": "ivf", "lists": True}, "index/lists: expected an integer, got true"),
     ({"kind": "ivf", "nprobe": 3}, "index/nprobe: expected nothing of this name, got 3"),
@@ -315,6 +347,10 @@ def test_made_again_with_another_index_is_a_conflict_that_tells_the_one_that_is_
         assert reply.json()["detail"].endswith(
             "8 bits, no hasher, index ivf (lists 8, probes 3) and keep_features none"
         )
+    grown = {"bits": 8, "index": {"kind": "auto", "above": 5000}}
+    assert client.patch("/v1/collections/again", json={"index": grown["index"]}).status_code == 200
+    for index, status in ((grown["index"], 200), ({"kind": "auto"}, 200), ({"kind": "auto", "above": 5001}, 409)):
+        assert client.put("/v1/collections/again", json={"bits": 8, "index": index}).status_code == status
     # It is compared with how it is now.
     assert client.patch("/v1/collections/again", json={"index": {"kind": "flat"}}).status_code == 200
     assert client.put("/v1/collections/again", json=there).status_code == 409
