@@ -47,7 +47,7 @@ from service.http.frame import Frame
 from service.http.head import Head
 from service.http.measuring import Metrics
 from service.http.parameters import KnownParameters
-from service.http.searches import Searches, combine
+from service.http.searches import Combined, combine
 from service.http.state import State
 from service.http.time_limit import TimeLimit
 from service.keys import parse_keys
@@ -131,7 +131,8 @@ def create_app(settings: Settings) -> Application:
         hashers = Hashers(settings.hashers, settings.max_characters, settings.max_pixels)
         with _opened(settings, hashers, traced.stages) as parts, traced.sending():
             readers, writers = (traced.pool(settings.threads, settings.queue) for _ in range(2))
-            searches = combine(settings, parts.collections, readers, traced.combining)
+            reading = traced.pool(1, settings.queue)
+            searches = combine(settings, parts.collections, readers, reading, traced.combining)
             runs = Runs(MOST_RUNS)
             analysts = traced.pool(1, settings.queue)
             taking = Snapshots(parts.collections, parts.jobs, settings.snapshots)
@@ -157,7 +158,7 @@ def create_app(settings: Settings) -> Application:
                 yield {"service": state}
             finally:
                 await start
-                for pool in (readers, writers, runs, analysts, taking):
+                for pool in (readers, reading, writers, runs, analysts, taking):
                     pool.close()
 
     app = Application(
@@ -211,7 +212,7 @@ class _Traced:
 
     stages: Stages
     pool: type[Pool] = Pool
-    combining: type[Searches] = Combining
+    combining: type[Combined] = Combining
     sending: Callable[[], AbstractContextManager[None]] = nullcontext
     install: Callable[[Application], None] = lambda app: None
 

@@ -178,6 +178,10 @@ class ForbiddenError(HammingwayError):
         self.headers = {"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{expected}"'}
 
 
+class TakesLongError(Exception):
+    """A search that would read many items, where it was asked to do so only in its own time: `Wanted.hurried`."""
+
+
 class StoreUnavailableError(HammingwayError):
     """A store past this machine that cannot be reached, or cannot answer now."""
 

@@ -54,7 +54,7 @@ class Wanted:
     """What of the nearest is asked for: at most `limit`, within `max_distance` (inclusive), let through by `filter`.
 
     `rank` other than `hamming` orders the `candidates` nearest anew; `exact` passes by an IVF index.
-    `carried` is what each match brings along.
+    `carried` is what each match brings along. `hurried` raises TakesLongError where many items would have to be read.
     """
 
     limit: int
@@ -64,6 +64,7 @@ class Wanted:
     candidates: int | None = None
     exact: bool = False
     carried: frozenset[Part] = PAYLOAD
+    hurried: bool = False
 
 
 class Match(NamedTuple):

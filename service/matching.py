@@ -3,6 +3,8 @@
 The first answer reads the whole collection once. It is kept, with the highest sequence number it knows of; the next
 one reads only the items above that. Items that are removed meanwhile are no longer in the snapshot that is searched.
 They are forgotten once they may be many: an item that is written anew has a new number each time.
+
+To read a million takes seconds: that is for a reader of its own, and who is in a hurry is told so. All else would wait.
 """
 
 import threading
@@ -14,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.codes import Codes
+from service.errors import TakesLongError
 from service.filters import Condition
 from service.index.snapshot import Candidates, Snapshot
 from service.store.errors import StoreBusyError
@@ -26,6 +29,8 @@ KEPT_SEQUENCES = 4_000_000
 FORGET_FROM = 1024
 # Up to this share of the items, theirs are searched alone; above it, the nearest are looked through.
 FEW = 0.05
+# Up to so many items are read at once, which takes as long as a large search: 2 microseconds each, or a few.
+READ_AT_ONCE = 2**15
 Sequences = NDArray[np.int64]
 # A collection's number, and a filter on it.
 Key = tuple[int, Condition]
@@ -48,8 +53,9 @@ NOTHING_KEPT = Kept(np.empty(0, np.int64), 0, 0)
 class Matching:
     """One per process: remembers the items of the filters that were last used, 8 bytes each, 4 million at most."""
 
-    def __init__(self, reader: Reader) -> None:
-        self._reader = reader
+    def __init__(self, reader: Reader, reader_of_many: Reader) -> None:
+        """Each reader is for this alone: what takes long must not hold up what does not."""
+        self._reader, self._reader_of_many = reader, reader_of_many
         self._lock = threading.Lock()
         self._kept: OrderedDict[Key, Kept] = OrderedDict()
 
@@ -60,13 +66,20 @@ class Matching:
         snapshot: Callable[[], Snapshot],
         queries: Codes,
         limit: int,
+        hurried: bool = False,
     ) -> list[Candidates]:
-        """The `limit` nearest of the items that the filter lets through, and all tied with the last, for each query."""
-        key = (collection, condition)
-        if key not in self._kept and (found := self._among_the_nearest(condition, snapshot(), queries, limit)):
+        """The `limit` nearest of the items that the filter lets through, and all tied with the last, for each query.
+
+        Raises TakesLongError where many items have to be read for it, and it is `hurried`.
+        """
+        key, before = (collection, condition), snapshot()
+        if key not in self._kept and (found := self._among_the_nearest(condition, before, queries, limit)):
             return found
+        many = before.last - self._kept.get(key, NOTHING_KEPT).highest > READ_AT_ONCE
+        if many and hurried:
+            raise TakesLongError
         for _ in range(ATTEMPTS):
-            kept = self._through(key)
+            kept = self._through(key, self._reader_of_many if many else self._reader)
             now = snapshot()
             # What was written between the two looks is not in `kept`.
             if now.last <= kept.highest:
@@ -90,10 +103,10 @@ class Matching:
             found.append(_nearest_of(each, chosen, limit))
         return found
 
-    def _through(self, key: Key) -> Kept:
+    def _through(self, key: Key, reader: Reader) -> Kept:
         with self._lock:
             known = self._kept.get(key, NOTHING_KEPT)
-        more, highest = self._reader.matching(*key, known.highest)
+        more, highest = reader.matching(*key, known.highest)
         sequences = np.concatenate([known.sequences, np.array(more, np.int64)]) if more else known.sequences
         kept = Kept(sequences, highest, known.living if known.highest else len(sequences))
         self._keep(key, kept)

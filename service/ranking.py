@@ -69,7 +69,7 @@ def _rank(source: Source, queries: Sequence[Coded], wanted: Wanted, without: Seq
 def _candidates(source: Source, now: Snapshot, codes: Codes, count: int, wanted: Wanted) -> list[Candidates]:
     if wanted.filter is None:
         return now.nearest(codes, count, wanted.exact)
-    return source.matching.nearest(source.row.number, wanted.filter, source.snapshot, codes, count)
+    return source.matching.nearest(source.row.number, wanted.filter, source.snapshot, codes, count, wanted.hurried)
 
 
 def _within(candidates: Candidates, max_distance: int | None) -> Candidates:

@@ -1,6 +1,10 @@
-"""Searches from their bodies to their replies; those that wait at one time and ask for the same are made together."""
+"""Searches from their bodies to their replies; those that wait at one time and ask for the same are made together.
 
-from collections.abc import Iterator, Sequence
+One that has to read many items first, by a filter that is new, is begun again by a thread that is for such alone: it
+would take one of those that all others wait for, and the next such one the next, until nothing is answered any more.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -10,7 +14,7 @@ from models.errors import InvalidInputError
 from service import rescoring
 from service.collections import Answer, Collections
 from service.combining import Combining
-from service.errors import FaultsError
+from service.errors import FaultsError, TakesLongError
 from service.filters import parse_filter
 from service.http import multipart
 from service.http.body import parse_json, validate
@@ -54,19 +58,42 @@ class _Search:
 
 
 Told = tuple[int, Response | Exception]
-Searches = Combining[Asked, Response]
+Combined = Combining[Asked, Response]
+
+
+@dataclass(frozen=True)
+class Searches:
+    """Searches by two pools: `hurried` ones, and those that turn out to take long."""
+
+    hurried: Combined
+    long: Combined
+
+    async def run(self, asked: Asked) -> Response:
+        """The reply; raises BusyError where too many wait, and what is wrong with the search."""
+        try:
+            return await self.hurried.run(asked)
+        except TakesLongError:
+            return await self.long.run(asked)
 
 
 def combine(
-    settings: Settings, collections: Collections, pool: Pool, combining: type[Searches] = Combining
+    settings: Settings, collections: Collections, pool: Pool, of_long: Pool, combining: type[Combined] = Combining
 ) -> Searches:
-    """Searches in the threads of a pool."""
+    """Searches in the threads of a pool, and of one for those that take long."""
+    return Searches(
+        combining(pool, _answering(settings, collections, hurried=True)),
+        combining(of_long, _answering(settings, collections, hurried=False)),
+    )
 
+
+def _answering(
+    settings: Settings, collections: Collections, hurried: bool
+) -> Callable[[Sequence[Asked]], Iterator[list[Told]]]:
     def answer(asked: Sequence[Asked]) -> Iterator[list[Told]]:
         together: dict[tuple[str, Wanted], list[_Search]] = {}
         for place, each in enumerate(asked):
             try:
-                search = _understand(settings, each, place)
+                search = _understand(settings, each, place, hurried)
             except Exception as error:
                 yield [(place, error)]
                 continue
@@ -78,14 +105,14 @@ def combine(
         for group in together.values():
             yield _replies(collections, group)
 
-    return combining(pool, answer)
+    return answer
 
 
-def _understand(settings: Settings, asked: Asked, place: int) -> _Search:
+def _understand(settings: Settings, asked: Asked, place: int, hurried: bool) -> _Search:
     value = parse_json(asked.body) if asked.divider is None else multipart.search(asked.body, asked.divider)
     request = validate(SearchRequest, value, queries=settings.max_queries)
     queries = [request.query] if request.query is not None else request.queries or []
-    wanted = _wanted(request, settings.max_limit, max(1, settings.max_matches // max(1, len(queries))))
+    wanted = _wanted(request, settings.max_limit, max(1, settings.max_matches // max(1, len(queries))), hurried)
     return _Search(place, asked.collection, [query.query() for query in queries], request.query is not None, wanted)
 
 
@@ -94,6 +121,8 @@ def _replies(collections: Collections, group: Sequence[_Search]) -> list[Told]:
     queries = [query for each in group for query in each.queries]
     try:
         answer = collections.search(group[0].collection, queries, group[0].wanted)
+    except TakesLongError as error:
+        return [(each.place, error) for each in group]
     except Exception as error:
         if len(group) == 1:
             return [(group[0].place, _placed(group[0], error))]
@@ -138,7 +167,7 @@ def _limit(wanted: SearchRequest, most: int, most_each: int) -> int:
     return wanted.limit
 
 
-def _wanted(request: SearchRequest, most: int, most_each: int) -> Wanted:
+def _wanted(request: SearchRequest, most: int, most_each: int, hurried: bool) -> Wanted:
     candidates = request.candidates
     if candidates is not None and candidates > most:
         raise InvalidInputError(f"expected at most {most}, got {candidates}", "candidates")
@@ -147,4 +176,4 @@ def _wanted(request: SearchRequest, most: int, most_each: int) -> Wanted:
     condition = None if request.filter is None else parse_filter(request.filter)
     carried = frozenset(request.carried)
     limit = _limit(request, most, most_each)
-    return Wanted(limit, request.max_distance, condition, request.rank, candidates, request.exact, carried)
+    return Wanted(limit, request.max_distance, condition, request.rank, candidates, request.exact, carried, hurried)

@@ -37,6 +37,7 @@ SIZES: list[tuple[Any, str, float]] = [
     (service.matching, "KEPT_SEQUENCES", 300),
     (service.matching, "FORGET_FROM", 0),
     (service.matching, "FEW", 0.15),
+    (service.matching, "READ_AT_ONCE", 60),
     (service.store.reader, "FEW", 5),
     (service.store.reader, "BLOCK_ROWS", 20),
     (service.store.statements, "REMOVALS_KEPT", REMOVALS_KEPT),

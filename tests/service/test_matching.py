@@ -1,15 +1,19 @@
 import tracemalloc
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from service import matching
+from service import matching, opening
 from service.collections import Collections, NewCollection
+from service.errors import TakesLongError
 from service.filters import parse_filter
 from service.hashers import Hashers
 from service.items import Item, Match, Query, Wanted
 from service.opening import opened
+from service.store.reader import Reader
 
 DEAREST = Wanted(2, filter=parse_filter({"price": {"gte": 90}}))
 
@@ -27,8 +31,8 @@ def item(number: int) -> Item:
     return Item(f"i{number:03}", "code", f"{number:02x}", b'{"price":%d}' % number)
 
 
-def found(collections: Collections, code: str) -> list[list[Match]]:
-    return collections.search("shop", [Query("code", code)], DEAREST).results
+def found(collections: Collections, code: str, wanted: Wanted = DEAREST) -> list[list[Match]]:
+    return collections.search("shop", [Query("code", code)], wanted).results
 
 
 def match(number: int, distance: int) -> Match:
@@ -64,3 +68,50 @@ def test_what_is_written_anew_without_end_is_not_kept_without_end(shop: Collecti
         tracemalloc.stop()
     # Of the 8 bytes of each number, 3,000 in each half, those of 1,046 are kept at most.
     assert all(0 < size < 10_000 for size in taken), taken
+
+
+def test_who_is_in_a_hurry_does_not_read_many(shop: Collections, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(matching, "READ_AT_ONCE", 50)
+    hurried = replace(DEAREST, hurried=True)
+    nearest = [[match(96, 2), match(97, 3)]]
+    for _ in range(2):
+        with pytest.raises(TakesLongError):
+            found(shop, "00", hurried)
+    # What the nearest few tell takes nothing more.
+    assert found(shop, "60", hurried) == [[match(96, 0), match(97, 1)]]
+    assert found(shop, "00") == nearest
+    assert found(shop, "00", hurried) == nearest
+    shop.upsert("shop", [item(number) for number in range(50)])
+    assert found(shop, "00", hurried) == nearest
+    # Not read since, and as many as if the filter were new.
+    shop.upsert("shop", [item(number) for number in range(51)])
+    with pytest.raises(TakesLongError):
+        found(shop, "00", hurried)
+    assert found(shop, "00") == nearest
+    assert found(shop, "00", hurried) == nearest
+
+
+def test_a_filter_that_is_known_does_not_wait_for_one_that_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(matching, "READ_AT_ONCE", 50)
+    readers = []
+
+    def made(*given: Reader) -> matching.Matching:
+        readers.extend(given)
+        return matching.Matching(*given)
+
+    monkeypatch.setattr(opening, "Matching", made)
+    with opened(tmp_path / "store.db", Hashers(tmp_path)) as parts, ThreadPoolExecutor(2) as threads:
+        parts.collections.create("shop", NewCollection(bits=8))
+        parts.collections.upsert("shop", [item(number) for number in range(100)])
+        assert found(parts.collections, "00") == [[match(96, 2), match(97, 3)]]
+        with readers[1]._reading():
+            other = replace(DEAREST, filter=parse_filter({"price": {"gte": 95}}))
+            reading = threads.submit(found, parts.collections, "00", other)
+            known = threads.submit(found, parts.collections, "00", replace(DEAREST, hurried=True))
+            assert known.result(10) == [[match(96, 2), match(97, 3)]]
+            parts.collections.upsert("shop", [item(90)])
+            assert threads.submit(found, parts.collections, "00").result(10) == [[match(96, 2), match(97, 3)]]
+            assert not reading.done()
+        assert reading.result(10) == [[match(96, 2), match(97, 3)]]

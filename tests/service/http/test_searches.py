@@ -9,6 +9,7 @@ from typing import cast
 import orjson
 
 from service.collections import Answer, Collections
+from service.errors import TakesLongError
 from service.http.searches import LEAST_FOUND, MOST_FOUND_TOGETHER, Asked, combine
 from service.items import Match, Query, Wanted
 from service.pool import Pool
@@ -26,7 +27,11 @@ class Recorded:
         """One match for each."""
         assert self.go.wait(10)
         self.found.append(len(queries))
-        return Answer(8, None, [[Match(str(query.document), 0, None)] for query in queries])
+        return _told(queries)
+
+
+def _told(queries: Sequence[Query]) -> Answer:
+    return Answer(8, None, [[Match(str(query.document), 0, None)] for query in queries])
 
 
 def _made(tmp_path: Path, count: int, queries: int, limit: int) -> list[int]:
@@ -35,7 +40,7 @@ def _made(tmp_path: Path, count: int, queries: int, limit: int) -> list[int]:
 
     async def main() -> list[bytes]:
         pool = Pool(1, 1000)
-        searches = combine(Settings(data=tmp_path, hashers=tmp_path), cast(Collections, recorded), pool)
+        searches = combine(Settings(data=tmp_path, hashers=tmp_path), cast(Collections, recorded), pool, pool)
         asked = []
         for number in range(count + 1):
             # Each has other queries; the first, which is let go last, is of another collection.
@@ -68,3 +73,39 @@ def test_large_ones_are_made_one_after_the_other(tmp_path: Path) -> None:
     assert _made(tmp_path, 5, 4, MOST_FOUND_TOGETHER // 10) == [8, 8, 4]
     # Of few matches, but of many queries.
     assert _made(tmp_path, 3, MOST_FOUND_TOGETHER // LEAST_FOUND, 1) == [1000] * 3
+
+
+class Slow(Recorded):
+    """Looks in its own time only, which is until `go` is set, for what has a filter."""
+
+    def search(self, name: str, queries: Sequence[Query], wanted: Wanted) -> Answer:
+        """One match for each."""
+        if wanted.filter is not None and wanted.hurried:
+            raise TakesLongError
+        assert wanted.filter is None or self.go.wait(10)
+        return _told(queries)
+
+
+def test_what_takes_long_holds_up_nothing_but_its_like(tmp_path: Path) -> None:
+    slow = Slow()
+
+    async def main() -> tuple[list[bytes], list[bytes]]:
+        pool, of_long = Pool(1, 1000), Pool(1, 1000)
+        searches = combine(Settings(data=tmp_path, hashers=tmp_path), cast(Collections, slow), pool, of_long)
+
+        async def asked(number: int, condition: dict[str, object] | None) -> bytes:
+            body = {"query": {"code": f"{number:02x}"}, "filter": condition}
+            return bytes((await searches.run(Asked("c", orjson.dumps(body)))).body)
+
+        long = [asyncio.create_task(asked(number, {"n": number})) for number in range(4)]
+        await asyncio.sleep(0.05)
+        quick = [await asyncio.wait_for(asked(number, None), 5) for number in range(4)]
+        assert not any(each.done() for each in long)
+        slow.go.set()
+        told = await asyncio.gather(*long)
+        for each in (pool, of_long):
+            each.close()
+        return quick, told
+
+    for replies in asyncio.run(main()):
+        assert [orjson.loads(body)["results"][0]["id"] for body in replies] == ["00", "01", "02", "03"]
