@@ -8,6 +8,9 @@ from service.items import Match, Part, Shown
 from service.store.errors import DamagedStoreError
 from service.store.schema import CollectionRow, KeepFeatures, StoredItem
 
+# 64 MiB as float32; as JSON three times that.
+MOST_NUMBERS = 2**24
+
 
 def require(row: CollectionRow, carried: Collection[Part]) -> None:
     """Raise InvalidInputError where what is asked for is nothing that the collection keeps."""
@@ -16,6 +19,16 @@ def require(row: CollectionRow, carried: Collection[Part]) -> None:
     if "document" in carried and not row.settings.keep_documents:
         raise InvalidInputError(
             "expected a collection that keeps documents, got document for one that does not", "with"
+        )
+
+
+def require_features_bounded(told: int, packed: bytes, keep: KeepFeatures) -> None:
+    """Raise InvalidInputError where so many features, each as long as the `packed`, are too many for one reply."""
+    numbers = told * kept_features.dimension(packed, keep)
+    if numbers > MOST_NUMBERS:
+        raise InvalidInputError(
+            f"expected features of {MOST_NUMBERS} numbers at most in a reply, got {numbers}: ask for fewer items",
+            "with",
         )
 
 

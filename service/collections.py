@@ -161,6 +161,8 @@ class Collections:
         def read(row: CollectionRow) -> tuple[str | None, list[Shown], str | None]:
             carrying.require(row, carried)
             page = self._backend.page(row, asked)
+            if page.items and (packed := page.items[0].features) is not None:
+                carrying.require_features_bounded(len(page.items), packed, row.settings.keep_features)
             shown = [carrying.show(item, carried, row.settings.keep_features) for item in page.items]
             return row.settings.hasher, shown, page.last
 

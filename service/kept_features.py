@@ -33,6 +33,11 @@ def _int8(row: NDArray[np.float32], scale: np.float32) -> bytes:
     return bytes(np.array(scale, "<f4")) + bytes(rounded.astype(np.int8))
 
 
+def dimension(packed: bytes, kind: KeepFeatures) -> int:
+    """How many numbers a row has, as it was packed."""
+    return len(packed) // 2 if kind == "float16" else len(packed) - 4
+
+
 def unpack(packed: bytes, kind: KeepFeatures) -> NDArray[np.float32]:
     """The row (d,) float32 again, as far as it was kept."""
     if kind == "float16":

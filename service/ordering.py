@@ -1,30 +1,59 @@
 """From the nearest items to the answer: ranked anew where that is asked for, with what they are to carry."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from service import carrying, rescoring
 from service.coding import Coded
 from service.items import Match, Wanted
 from service.store.errors import DamagedStoreError
+from service.store.lookups import require_bounded_documents
 from service.store.schema import CollectionSettings, StoredItem
 
 # By a number that is the item's own: Hamming distance and item, of one query.
 Found = dict[int, tuple[int, StoredItem]]
+# By the same numbers, of each query; None where its items are not ranked anew.
+Scores = Sequence[Mapping[int, float] | None]
 
 
-def ordered(
+def ordered(found: Sequence[Found], wanted: Wanted, scores: Scores) -> list[list[Match]]:
+    """The matches of each query, of its candidates, in the order (distance, id), or (score, id) where ranked anew."""
+    return [_matches(items, score)[: wanted.limit] for items, score in zip(found, scores, strict=True)]
+
+
+def scored(
     settings: CollectionSettings,
     queries: Sequence[Coded],
     found: Sequence[Found],
     wanted: Wanted,
-    kept: Mapping[int, bytes] | None,
-) -> list[list[Match]]:
-    """The matches of each query, of its candidates, in the order (distance, id), or (score, id) where ranked anew.
+    features: Callable[[Collection[int]], Mapping[int, bytes]],
+) -> Scores:
+    """What the candidates of each query are ordered by, None where by their distance; `features` gives what is kept.
 
-    `kept` are the features of all of them, by number, where they are to be ranked by or to be given.
+    Candidates without features have no score.
     """
-    scores = _scores(settings, queries, found, wanted, kept)
-    return [_matches(items, score)[: wanted.limit] for items, score in zip(found, scores, strict=True)]
+    if wanted.rank == "hamming":
+        return [None] * len(queries)
+    pairs = zip(queries, found, strict=True)
+    if wanted.rank == "asymmetric":
+        return [
+            rescoring.asymmetric(query, {key: item.code for key, (_, item) in near.items()}) for query, near in pairs
+        ]
+    keep = settings.keep_features
+    scores = []
+    # One query after the other: the features of all candidates of all of them are too much to hold.
+    for query, near in pairs:
+        kept = features(near.keys())
+        scores.append(rescoring.rescored(query, {key: kept[key] for key in near if key in kept}, keep))
+    return scores
+
+
+def told(matches: Sequence[Sequence[Match]], found: Sequence[Found]) -> list[int]:
+    """The numbers of all items that are matches, as often as they are."""
+    numbers = []
+    for each, near in zip(matches, found, strict=True):
+        ids = {match.id for match in each}
+        numbers += [number for number, (_, item) in near.items() if item.id in ids]
+    return numbers
 
 
 def with_carried(
@@ -35,7 +64,17 @@ def with_carried(
     kept: Mapping[int, bytes] | None,
     documents: Mapping[int, bytes] | None = None,
 ) -> list[list[Match]]:
-    """The matches of each query with all that they are to carry; `documents` are those kept of them, by number."""
+    """The matches of each query with all that they are to carry; `kept` and `documents` are what is kept, by number.
+
+    Raises InvalidInputError where that is too much for a reply.
+    """
+    if kept or documents:
+        numbers = told(matches, found)
+        if kept:
+            carrying.require_features_bounded(len(numbers), next(iter(kept.values())), settings.keep_features)
+        if documents:
+            # Read once each, but told as often as they are found.
+            require_bounded_documents(sum(len(documents[number]) for number in numbers if number in documents))
     pairs = zip(matches, found, strict=True)
     return [_carry(settings, each, items, wanted, kept, documents) for each, items in pairs]
 
@@ -48,26 +87,6 @@ def without_itself(found: Found, itself: str | None, most: int) -> Found:
     if len(kept) <= most:
         return kept
     return dict(sorted(kept.items(), key=lambda entry: (entry[1][0], entry[1][1].id))[:most])
-
-
-def _scores(
-    settings: CollectionSettings,
-    queries: Sequence[Coded],
-    found: Sequence[Found],
-    wanted: Wanted,
-    kept: Mapping[int, bytes] | None,
-) -> Sequence[Mapping[int, float] | None]:
-    """What the items of each query are ordered by, None where by their distance."""
-    if wanted.rank == "hamming":
-        return [None] * len(queries)
-    pairs = list(zip(queries, found, strict=True))
-    if wanted.rank == "asymmetric":
-        return [
-            rescoring.asymmetric(query, {key: item.code for key, (_, item) in near.items()}) for query, near in pairs
-        ]
-    assert kept is not None  # nosec B101  # for the type checker
-    keep = settings.keep_features
-    return [rescoring.rescored(query, {key: kept[key] for key in near if key in kept}, keep) for query, near in pairs]
 
 
 def _matches(found: Found, scores: Mapping[int, float] | None) -> list[Match]:

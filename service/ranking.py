@@ -6,12 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.codes import Codes
-from service import rescoring
+from service import carrying, rescoring
 from service.coding import Coded
+from service.features_read import FeaturesRead
 from service.index.snapshot import NOTHING, UNKNOWN, Candidates, Snapshot
 from service.items import PAYLOAD, Match, Wanted
 from service.matching import Matching
-from service.ordering import Found, ordered, with_carried, without_itself
+from service.ordering import Found, ordered, scored, told, with_carried, without_itself
 from service.stages import Stages, untimed
 from service.store.errors import DamagedStoreError, StoreBusyError
 from service.store.reader import Reader
@@ -40,6 +41,7 @@ def _rank(source: Source, queries: Sequence[Coded], wanted: Wanted, without: Seq
     codes = np.frombuffer(b"".join([query.code for query in queries]), np.uint8).reshape(len(queries), -1)
     most = rescoring.most(wanted)
     count = most + any(each is not None for each in without)
+    settings = source.row.settings
     for attempt in range(ATTEMPTS):
         before = source.snapshot() if attempt else source.first
         with source.stages("index"):
@@ -48,21 +50,20 @@ def _rank(source: Source, queries: Sequence[Coded], wanted: Wanted, without: Seq
         with source.stages("store"):
             found = _fetch(source, first, count)
         others = [without_itself(items, itself, most) for items, itself in zip(found, without, strict=True)]
-        kept = _kept(source, others, wanted)
+        scores = scored(settings, queries, others, wanted, FeaturesRead(source.reader.features).of)
         # An item that was replaced or deleted between index and store is looked for again, at its new place. None was
         # where the store gave all that was asked for, in one read, and chose nothing itself.
         missing = sum(min(len(each.sequences), count) - len(items) for each, items in zip(near, found, strict=True))
-        alone = wanted.rank == "hamming" and kept is None
-        settled = alone and not missing and not any(len(tied.sequences) for _, tied in first)
+        settled = wanted.rank == "hamming" and not missing and not any(len(tied.sequences) for _, tied in first)
         if settled or _still_there(source.snapshot(), before, near):
             if missing:
                 raise DamagedStoreError(f"expected the rows of all items found, {missing} are gone: it is damaged")
-            matches = ordered(source.row.settings, queries, others, wanted, kept)
+            matches = ordered(others, wanted, scores)
             if not wanted.carried - PAYLOAD:
                 return matches
-            documents = _documents(source, matches, others, wanted)
-            if documents is None or _still_there(source.snapshot(), before, near):
-                return with_carried(source.row.settings, matches, others, wanted, kept, documents)
+            kept, documents = _features(source, matches, others, wanted), _documents(source, matches, others, wanted)
+            if (kept is None and documents is None) or _still_there(source.snapshot(), before, near):
+                return with_carried(settings, matches, others, wanted, kept, documents)
     raise StoreBusyError("expected the collection to rest for a moment, it changes faster than it can be read")
 
 
@@ -109,11 +110,17 @@ def _found(candidates: Candidates, items: Mapping[int, StoredItem]) -> Found:
     return {sequence: (distance, items[sequence]) for distance, sequence in pairs if sequence in items}
 
 
-def _kept(source: Source, found: Sequence[Found], wanted: Wanted) -> Mapping[int, bytes] | None:
-    """The features kept of all items found, where they are to be ranked by or to be given."""
-    if wanted.rank != "rescored" and "features" not in wanted.carried:
+def _features(
+    source: Source, matches: Sequence[Sequence[Match]], found: Sequence[Found], wanted: Wanted
+) -> Mapping[int, bytes] | None:
+    """The features of what is told, where they are asked for; no more are read than may be told."""
+    if "features" not in wanted.carried:
         return None
-    return source.reader.features({sequence for near in found for sequence in near})
+    numbers = told(matches, found)
+    # All of a collection are of one length: the first one's is known before the others are read.
+    for packed in source.reader.features(numbers[:1]).values():
+        carrying.require_features_bounded(len(numbers), packed, source.row.settings.keep_features)
+    return source.reader.features(set(numbers))
 
 
 def _documents(
@@ -122,9 +129,7 @@ def _documents(
     """The documents of what is told, and of no more of what was looked at, where they are asked for."""
     if "document" not in wanted.carried:
         return None
-    told = [{match.id for match in each} for each in matches]
-    pairs = zip(told, found, strict=True)
-    return source.reader.documents({key for ids, near in pairs for key, (_, item) in near.items() if item.id in ids})
+    return source.reader.documents(set(told(matches, found)))
 
 
 def _still_there(after: Snapshot, before: Snapshot, near: Sequence[Candidates]) -> bool:

@@ -53,7 +53,9 @@ class Settings(BaseSettings):
     max_items: Positive = Field(10_000, description="most items, ids or inputs in one JSON request")
     max_queries: Positive = Field(1000, description="most queries in one search request")
     max_limit: Positive = Field(10_000, description="largest limit of a search")
-    max_matches: Positive = Field(100_000, description="most matches in one reply: queries times limit")
+    max_matches: Positive = Field(
+        100_000, description="most matches in one reply: queries times limit; candidates may be ten times as many"
+    )
     max_rejected: Positive = Field(10_000, description="bad lines after which an NDJSON import stops")
     max_collections: Positive = Field(1000, description="most collections")
     max_characters: Positive = Field(100_000, description="most characters of a text")

@@ -30,6 +30,8 @@ DEFAULT_LIMIT = 10
 MOST_FOUND_TOGETHER = 100_000
 # So many of the nearest are looked at for any query: what it takes to encode it counts, too.
 LEAST_FOUND = 100
+# Looked at, for each match that there may be: what is looked at is held while it is ranked, and is not told.
+CANDIDATES_A_MATCH = 10
 
 
 @dataclass(frozen=True)
@@ -167,13 +169,22 @@ def _limit(wanted: SearchRequest, most: int, most_each: int) -> int:
     return wanted.limit
 
 
-def _wanted(request: SearchRequest, most: int, most_each: int, hurried: bool) -> Wanted:
-    candidates = request.candidates
-    if candidates is not None and candidates > most:
+def _candidates(wanted: SearchRequest, most: int, most_each: int) -> int | None:
+    """How many are ranked anew; `most_each` as above, and of those that are only looked at so many times more."""
+    candidates, allowed = wanted.candidates, most_each * CANDIDATES_A_MATCH
+    if candidates is None:
+        return None if wanted.rank == "hamming" else min(rescoring.CANDIDATES[wanted.rank], allowed)
+    if candidates > most:
         raise InvalidInputError(f"expected at most {most}, got {candidates}", "candidates")
-    if candidates is not None and request.rank == "hamming":
+    if wanted.rank == "hamming":
         raise InvalidInputError("expected them with rank asymmetric or rescored, got them with hamming", "candidates")
+    if candidates > allowed:
+        raise InvalidInputError(f"expected at most {allowed} for so many queries, got {candidates}", "candidates")
+    return candidates
+
+
+def _wanted(request: SearchRequest, most: int, most_each: int, hurried: bool) -> Wanted:
     condition = None if request.filter is None else parse_filter(request.filter)
     carried = frozenset(request.carried)
-    limit = _limit(request, most, most_each)
+    limit, candidates = _limit(request, most, most_each), _candidates(request, most, most_each)
     return Wanted(limit, request.max_distance, condition, request.rank, candidates, request.exact, carried, hurried)

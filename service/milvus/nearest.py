@@ -19,7 +19,7 @@ from service.items import PAYLOAD, Match, Wanted
 from service.milvus.filtering import expression, lets_through
 from service.milvus.schema import stored_item
 from service.milvus.table import Table
-from service.ordering import ordered, with_carried, without_itself
+from service.ordering import ordered, scored, with_carried, without_itself
 from service.stages import Stages, untimed
 from service.store.errors import StoreBusyError
 from service.store.schema import CollectionRow
@@ -76,16 +76,18 @@ class Source:
             items = {len(rows) + place: (hit[0], stored_item(hit[2])) for place, hit in enumerate(within)}
             rows |= {len(rows) + place: hit[2] for place, hit in enumerate(within)}
             found.append(without_itself(items, itself, most))
-        kept = None
+        kept = {}
         if "features" in _fields(wanted):
             kept = {number: stored_item(row).features or b"" for number, row in rows.items()}
-        matches = ordered(self.row.settings, queries, found, wanted, kept)
+        scores = scored(self.row.settings, queries, found, wanted, lambda numbers: kept)
+        matches = ordered(found, wanted, scores)
         if not wanted.carried - PAYLOAD:
             return matches
         documents = self._documents(matches, rows) if "document" in wanted.carried else {}
         if documents is None:
             return None
-        return with_carried(self.row.settings, matches, found, wanted, kept, documents)
+        told = kept if "features" in wanted.carried else None
+        return with_carried(self.row.settings, matches, found, wanted, told, documents)
 
     def _documents(self, matches: Sequence[Sequence[Match]], rows: Mapping[int, Row]) -> dict[int, bytes] | None:
         """The documents of the matches, by the numbers of their rows, read a few at a time, as they are long.

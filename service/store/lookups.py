@@ -71,10 +71,15 @@ def documents(connection: Connection, sequences: Iterable[int]) -> dict[int, byt
     numbers = listed(sequences)
     # Their lengths are known without reading them.
     (size,) = connection.execute(f"SELECT coalesce(sum(length(document)), 0) {chosen}", (numbers,)).fetchone()  # nosec B608  # constants of ours; values are parameters
-    if size > MOST_DOCUMENT_BYTES:
-        raise too_large(size)
+    require_bounded_documents(size)
     rows = connection.execute(f"SELECT sequence, document, checksum {chosen}", (numbers,)).fetchall()  # nosec B608  # constants of ours; values are parameters
     return dict(map(verified_document, rows))
+
+
+def require_bounded_documents(size: int) -> None:
+    """Raise InvalidInputError where the documents of many items are too large to be read, or told, at once."""
+    if size > MOST_DOCUMENT_BYTES:
+        raise too_large(size)
 
 
 def too_large(size: object) -> InvalidInputError:

@@ -101,6 +101,20 @@ def test_too_much_at_once_is_refused(client: httpx.Client, monkeypatch: pytest.M
     assert client.get(f"{path}/items?with=document&limit=10").status_code == 200
 
 
+def test_a_document_that_many_queries_find_counts_as_often(
+    client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = 4 * DIMENSION + 1
+    monkeypatch.setattr(lookups, "MOST_DOCUMENT_BYTES", 10 * size)
+    asked = {"limit": 2, "with": ["document"]}
+    query = {"vector": DOCUMENTS["vectors"]["v1"]["vector"]}
+    replies = [
+        client.post("/v1/collections/vectors/search", json={"queries": [query] * count, **asked}) for count in (5, 6)
+    ]
+    assert [reply.status_code for reply in replies] == [200, 422]
+    assert f"expected documents of {10 * size} bytes at most in a reply, got {12 * size}" in replies[1].json()["detail"]
+
+
 def test_the_hasher_of_codes_as_given_is_none(client: httpx.Client) -> None:
     client.put("/v1/collections/own", json={"bits": 8}).raise_for_status()
     client.post("/v1/collections/own/index", json={"items": [{"id": "a", "code": "0f"}]}).raise_for_status()

@@ -9,6 +9,7 @@ import httpx
 import numpy as np
 import pytest
 
+from service import features_read
 from service.settings import Settings
 from tests.conftest import DIMENSION
 
@@ -219,6 +220,25 @@ def test_refusals_say_what_was_expected_and_what_came(held: Held) -> None:
         assert reply.status_code == 422
         assert reply.headers["content-type"] == "application/problem+json"
         assert reply.json()["detail"].startswith(detail)
+
+
+def test_candidates_are_bounded_over_all_queries(held: Held) -> None:
+    """Ten for each match that a reply may have, `max_matches` of them: what is ranked is held meanwhile."""
+    query = {"vector": held.vectors[0].tolist()}
+    for rank in ("asymmetric", "rescored"):
+        body = {"queries": [query] * 200, "limit": 1, "rank": rank, "candidates": 5000}
+        reply = held.client.post("/v1/collections/int8/search", json={**body, "candidates": 5001})
+        assert reply.status_code == 422
+        assert reply.json()["detail"] == "candidates: expected at most 5000 for so many queries, got 5001"
+        found = held.search("int8", **body)
+        assert len(found) == 200 and all(matches == found[0] for matches in found)
+
+
+def test_features_are_read_again_where_they_are_too_many_to_hold(held: Held, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = {"queries": [{"id": item_id} for item_id in held.ids[:20]], "limit": 9, "rank": "rescored"}
+    plain = held.search("float16", **asked, candidates=30)
+    monkeypatch.setattr(features_read, "MOST_BYTES", 40 * 2 * DIMENSION)
+    assert held.search("float16", **asked, candidates=30) == plain
 
 
 def test_a_collection_that_keeps_features_takes_no_ready_made_codes(held: Held) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from models.codes import pack
+from service import carrying
 from tests.conftest import DIMENSION
 from tests.serving import client_of
 
@@ -114,6 +115,26 @@ def test_what_is_asked_beside_one_another_is_answered_each_by_its_own(held: Held
 
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(ask, range(48)))
+
+
+def test_more_features_than_a_reply_may_have_are_refused(held: Held, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(carrying, "MOST_NUMBERS", 6 * DIMENSION)
+    told = f"with: expected features of {6 * DIMENSION} numbers at most in a reply, got {{}}: ask for fewer items"
+    for keep in ("float16", "int8"):
+        for rank in ("hamming", "rescored"):
+            asked = {"limit": 2, "rank": rank, "with": ["features"]}
+            # The same items, found by each of them, are told by each of them.
+            queries = [{"vector": held.vectors[3].tolist()}] * 3
+            assert len(held.search(keep, queries=queries, **asked)) == 3
+            body = {"queries": [*queries, queries[0]], **asked}
+            reply = held.client.post(f"/v1/collections/with-{keep}/search", json=body)
+            assert (reply.status_code, reply.json()["detail"]) == (422, told.format(8 * DIMENSION))
+        path = f"/v1/collections/with-{keep}/items?with=features"
+        assert len(held.client.get(f"{path}&limit=6").json()["items"]) == 6
+        reply = held.client.get(f"{path}&limit=7")
+        assert (reply.status_code, reply.json()["detail"]) == (422, told.format(7 * DIMENSION))
+    # What is only ranked by is not told.
+    assert len(held.search("int8", queries=[{"id": "05"}] * 20, limit=3, rank="rescored")) == 20
 
 
 def test_the_order_of_parts_and_repeats_do_not_matter(held: Held) -> None:
