@@ -182,6 +182,18 @@ class TakesLongError(Exception):
     """A search that would read many items, where it was asked to do so only in its own time: `Wanted.hurried`."""
 
 
+class ForeignPageError(HammingwayError):
+    """A request that a web page of somebody else had a browser make."""
+
+    status = 403
+    title = "Forbidden"
+
+    def __init__(self, detail: str, where: str) -> None:
+        """`where`: the header that tells."""
+        super().__init__(detail)
+        self.where = where
+
+
 class StoreUnavailableError(HammingwayError):
     """A store past this machine that cannot be reached, or cannot answer now."""
 

@@ -66,7 +66,7 @@ class Settings(BaseSettings):
         60.0, gt=0, allow_inf_nan=False, description="longest that a request may take; snapshots and NDJSON may longer"
     )
     keys: str | None = Field(None, description="API keys: a list ROLE:SHA256,.. or a file of them", repr=False)
-    allow_open: bool = Field(False, description="listen beyond this machine without keys")
+    allow_open: bool = Field(False, description="without keys: listen beyond this machine, by any name")
     log_format: Literal["text", "json"] = Field("text", description="text, or json: an object a line")
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="debug, info, warning or error")
     traces_endpoint: str | None = Field(

@@ -1,6 +1,6 @@
 """Who may call what: each route names the role that it takes, `dependencies=READ`; the API document shows it.
 
-Checked before a body is read. Without keys everyone may do everything.
+Checked before a body is read. Without keys everyone may do everything, but for the web pages that they look at.
 """
 
 from fastapi import Request, Security
@@ -8,6 +8,7 @@ from fastapi.openapi.models import HTTPBearer
 from fastapi.security.base import SecurityBase
 
 from service.errors import ForbiddenError, UnauthorizedError
+from service.http.web_pages import require_own
 from service.keys import Role
 
 SCHEME = "ApiKey"
@@ -26,9 +27,13 @@ class Requires(SecurityBase):
         )
 
     async def __call__(self, request: Request) -> None:
-        """Raise UnauthorizedError without a key that is known, ForbiddenError where its role is not enough."""
-        keys = request.state.service.keys
-        if not keys:
+        """Raise UnauthorizedError without a key that is known, ForbiddenError where its role is not enough.
+
+        Without keys raise ForeignPageError for what a web page of somebody else asks.
+        """
+        state = request.state.service
+        if not (keys := state.keys):
+            require_own(request.scope, state.settings.allow_open)
             return
         given = request.headers.get("authorization")
         if given is None:

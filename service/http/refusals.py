@@ -12,6 +12,7 @@ from service.errors import (
     Fault,
     FaultsError,
     ForbiddenError,
+    ForeignPageError,
     InvalidEncodingError,
     InvalidJsonError,
     InvalidMultipartError,
@@ -76,6 +77,15 @@ MULTIPART = InvalidMultipartError(
 KEYS = (
     UnauthorizedError("expected an API key as Authorization: Bearer KEY, got none"),
     UnauthorizedError("expected an API key that is known, got another one", invalid=True),
+)
+FOREIGN = (
+    ForeignPageError(
+        "expected localhost or an address, as there are no keys, got 'hashes.example': use keys, or --allow-open",
+        "Host",
+    ),
+    ForeignPageError(
+        "expected no web page but the service's own, as there are no keys, got 'https://elsewhere.example'", "Origin"
+    ),
 )
 WORK = (
     BusyError("expected at most 1000 requests to wait, got one more: try again"),
@@ -148,8 +158,8 @@ def add(document: dict[str, Any], models: dict[str, type[BaseModel]], with_keys:
                 by_status.setdefault(error.status, []).append(problem(error))
             responses = operation["responses"]
             for status in sorted(by_status):
-                responses[str(status)] = _response(status, by_status[status])
-            responses["default"] = _response(None, [BUG])
+                responses[str(status)] = _response(status, by_status[status], with_keys)
+            responses["default"] = _response(None, [BUG], with_keys)
             for response in responses.values():
                 if response["description"] == FRAMEWORKS_WORDS:
                     response["description"] = "Done"
@@ -160,6 +170,10 @@ def _errors(
     method: str, path: str, operation: Operation, models: dict[str, type[BaseModel]], with_keys: bool
 ) -> Iterator[HammingwayError]:
     needs = [scope for each in operation.get("security", ()) for scopes in each.values() for scope in scopes]
+    if needs and not with_keys:
+        yield FOREIGN[0]
+        if method != "get":
+            yield FOREIGN[1]
     if needs and with_keys:
         yield from KEYS
         if needs != ["read"]:
@@ -233,7 +247,7 @@ def _listed(values: list[str]) -> str:
     return f"{', '.join(first)} or {last}" if first else last
 
 
-def _response(status: int | None, problems: list[Problem]) -> dict[str, Any]:
+def _response(status: int | None, problems: list[Problem], with_keys: bool) -> dict[str, Any]:
     examples = {}
     for number, each in enumerate(problems, 1):
         told = content(each) | {"request_id": "5d692a7b6a4f4e9a8e5dce9f5ccb95ac"}
@@ -242,7 +256,8 @@ def _response(status: int | None, problems: list[Problem]) -> dict[str, Any]:
     return {
         "description": titles if status else "Any other error: a problem detail, too",
         "headers": _headers(
-            *(["RetryAfter"] if status in RETRIED else []), *(["Authenticate"] if status in (401, 403) else [])
+            *(["RetryAfter"] if status in RETRIED else []),
+            *(["Authenticate"] if status in (401, 403) and with_keys else []),
         ),
         "content": {MEDIA_TYPE: {"schema": PROBLEM, "examples": examples}},
     }

@@ -310,11 +310,11 @@ def test_stuck_clients_are_cut_off(start: Start, tmp_path: Path, workers: int, s
     batch = draw(np.random.default_rng(seed), (f"written-{number}" for number in range(BATCH_LINES)), BITS)
     lines = "".join(json.dumps(item) + "\n" for item in as_items(batch)).encode()
     rest = b'{"id": "unwritten", "code": "0000000000000000"}\n{"id": "un'
-    head = f"POST {INDEX} HTTP/1.1\nHost: here\nX-Request-ID: mine\nContent-Length: 1000000\nContent-Type: "
+    head = f"POST {INDEX} HTTP/1.1\nHost: localhost\nX-Request-ID: mine\nContent-Length: 1000000\nContent-Type: "
     importing = start_request(serving.url, f"{head}{NDJSON['Content-Type']}\n", lines + rest)
     upserting = start_request(serving.url, f"{head}{JSON['Content-Type']}\n", b'{"items": [')
     silent = start_request(serving.url, "", b"")
-    half_a_head = start_request(serving.url, "GET /livez HTTP/1.1\nHost: he", b"")
+    half_a_head = start_request(serving.url, "GET /livez HTTP/1.1\nHost: lo", b"")
     kept = Caller(serving.url)
     assert kept.call("GET", "/readyz").status == 200
     while len(stored(data, COLLECTION)) < BATCH_LINES:
@@ -353,7 +353,7 @@ def test_idle_service_refuses_for_a_moment_and_is_gone_soon(start: Start, tmp_pa
     time.sleep(NOTICED_SECONDS)
     assert_refused(Caller(serving.url).call("GET", "/readyz"))
     assert_refused(idle.call("POST", SEARCH, b"{}", JSON))
-    head = f"POST {INDEX} HTTP/1.1\nHost: here\nContent-Length: {LARGE_BODY_BYTES}\n"
+    head = f"POST {INDEX} HTTP/1.1\nHost: localhost\nContent-Length: {LARGE_BODY_BYTES}\n"
     # Asked whether it wants the body, it does not.
     with start_request(serving.url, f"{head}Expect: 100-continue\n", b"") as asking:
         assert read_to_end(asking).startswith(b"HTTP/1.1 503 ")
@@ -375,7 +375,7 @@ def test_large_reply_is_given_whole_to_a_slow_client_and_holds_nothing_up(
         part = dict(list(items.items())[first : first + 500])
         serving.client.post(INDEX, json={"items": as_items(part)}).raise_for_status()
     body = json.dumps({"query": {"code": "0" * 16}, "limit": 2000}).encode()
-    head = f"POST /v1/collections/{COLLECTION}/search HTTP/1.1\nHost: here\nContent-Length: {len(body)}\n"
+    head = f"POST /v1/collections/{COLLECTION}/search HTTP/1.1\nHost: localhost\nContent-Length: {len(body)}\n"
     connection = start_request(serving.url, head, body)
     beginning = connection.recv(1000)
     os.kill(serving.pid, signal.SIGTERM)
@@ -399,7 +399,7 @@ def test_write_that_cannot_end_is_cut_off(start: Start, tmp_path: Path, workers:
     with closing(sqlite3.connect(data / "hammingway.sqlite", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         body = json.dumps({"items": [item | {"id": "b"}]}).encode()
-        head = f"POST {INDEX} HTTP/1.1\nHost: here\nContent-Length: {len(body)}\n"
+        head = f"POST {INDEX} HTTP/1.1\nHost: localhost\nContent-Length: {len(body)}\n"
         waiting = start_request(serving.url, head, body)
         time.sleep(NOTICED_SECONDS)
         os.kill(serving.pid, signal.SIGTERM)
@@ -426,7 +426,7 @@ def test_frozen_worker_is_killed(start: Start, tmp_path: Path) -> None:
 def test_second_interrupt_stops_at_once(start: Start, tmp_path: Path) -> None:
     serving = start(tmp_path / "data")
     make_collection(serving)
-    stuck = start_request(serving.url, f"POST {INDEX} HTTP/1.1\nHost: here\nContent-Length: 9\n", b"")
+    stuck = start_request(serving.url, f"POST {INDEX} HTTP/1.1\nHost: localhost\nContent-Length: 9\n", b"")
     time.sleep(NOTICED_SECONDS)
     os.kill(serving.pid, signal.SIGINT)
     time.sleep(NOTICED_SECONDS)

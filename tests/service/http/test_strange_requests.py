@@ -38,7 +38,7 @@ def _send(serving: Process, request: bytes) -> tuple[int, dict[str, str], bytes]
 
 
 def _request(line: str, *headers: str) -> bytes:
-    return "\r\n".join([line, "Host: here", *headers, "", ""]).encode("latin-1")
+    return "\r\n".join([line, "Host: localhost", *headers, "", ""]).encode("latin-1")
 
 
 MALFORMED = {
