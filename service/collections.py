@@ -188,6 +188,8 @@ class Collections:
     def delete_matching(self, name: str, condition: Condition, deleted: Deleted = untold) -> int:
         """Delete the items that a filter lets through; returns how many, `deleted` is told how many by now."""
         if not names_a_field(condition):
+            # Of a collection that is not there, that is told, as of any other filter.
+            self._row(name)
             raise InvalidInputError(
                 "expected a condition on a field, got none (to delete all items, delete the collection)", "filter"
             )

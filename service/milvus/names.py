@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 
+from models.versions import NAME
 from service.errors import StoreUnavailableError
 from service.milvus import schema
 from service.milvus.connection import Connection
@@ -17,9 +18,10 @@ class Names:
         self._connection = connection
 
     def row(self, name: str) -> CollectionRow | None:
-        """The collection of that name, or None."""
+        """The collection of that name, or None, also of what is no name: Milvus refuses to look for it."""
+        if not NAME.fullmatch(name):
+            return None
         found = self._described(schema.alias(name))
-        # `a-b` and `aHb` would be one, if the latter could be a name.
         return found if found is not None and found.name == name else None
 
     def numbered(self, number: int) -> CollectionRow:

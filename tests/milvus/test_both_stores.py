@@ -216,6 +216,21 @@ def test_collections_are_made_listed_and_deleted(client: httpx.Client) -> None:
     assert client.post("/v1/collections/my-own_one/search", json=body).status_code == 404
 
 
+def test_what_no_collection_can_be_called_is_unknown(client: httpx.Client) -> None:
+    for name in ("A", "aHb", "a.b", "a b", "ünï", "%00", "-", "x" * 300):
+        body = {"query": {"code": "00"}}
+        replies = [
+            client.get(f"/v1/collections/{name}"),
+            client.delete(f"/v1/collections/{name}"),
+            client.post(f"/v1/collections/{name}/search", json=body),
+            client.post(f"/v1/collections/{name}/index", json={"items": []}),
+            client.post(f"/v1/collections/{name}/delete", json={"filter": {}}),
+            client.get(f"/v1/collections/{name}/recode"),
+        ]
+        assert [reply.json()["title"] for reply in replies] == ["Unknown collection"] * 6
+        assert [reply.status_code for reply in replies] == [404] * 6
+
+
 def test_ivf_is_exact_where_it_has_to_be(client: httpx.Client) -> None:
     items = _items(3000, 3, 4096)
     put(client, "lists", index={"kind": "ivf", "lists": 16, "probes": 2})
