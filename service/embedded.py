@@ -103,7 +103,7 @@ class Embedded:
     def item(self, row: CollectionRow, item_id: str, carried: Collection[Part] = ()) -> StoredItem | None:
         """The item of that id, with what is kept of it where it is to carry that, or None."""
         if "features" in carried or "document" in carried:
-            return self.reader.whole_item(row.number, item_id, "document" in carried)
+            return self.reader.whole_item(row, item_id, "document" in carried)
         return self.reader.item(row.number, item_id)
 
     def page(self, row: CollectionRow, asked: Asked) -> Page:

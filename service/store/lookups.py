@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from models.errors import InvalidInputError
+from service.store.errors import DamagedStoreError
 from service.store.rows import ITEM_COLUMNS, stored_item, verified_document, verified_features
 from service.store.schema import StoredItem
 
@@ -54,26 +55,49 @@ def verified_items(rows: Iterable[Sequence[Any]]) -> dict[int, StoredItem]:
 
 
 def features(connection: Connection, sequences: Iterable[int]) -> dict[int, bytes]:
-    """Kept features by their items' sequence numbers, verified; those that are not there are left out."""
+    """Features by the sequence numbers of items of which they are kept, verified; items that are gone are left out."""
+    numbers = list(sequences)
     rows = connection.execute(
         "SELECT sequence, features, checksum FROM features WHERE sequence IN (SELECT value FROM json_each(?))",
-        (listed(sequences),),
+        (listed(numbers),),
     ).fetchall()
-    return dict(map(verified_features, rows))
+    return _whole(connection, dict(map(verified_features, rows)), numbers)
 
 
 def documents(connection: Connection, sequences: Iterable[int]) -> dict[int, bytes]:
-    """Kept documents by their items' sequence numbers, verified; those that are not there are left out.
+    """Documents by the sequence numbers of items of which they are kept, verified; items that are gone are left out.
 
     Raises InvalidInputError where they are too large together.
     """
     chosen = "FROM documents WHERE sequence IN (SELECT value FROM json_each(?))"
-    numbers = listed(sequences)
+    numbers = list(sequences)
+    given = (listed(numbers),)
     # Their lengths are known without reading them.
-    (size,) = connection.execute(f"SELECT coalesce(sum(length(document)), 0) {chosen}", (numbers,)).fetchone()  # nosec B608  # constants of ours; values are parameters
+    (size,) = connection.execute(f"SELECT coalesce(sum(length(document)), 0) {chosen}", given).fetchone()  # nosec B608  # constants of ours; values are parameters
     require_bounded_documents(size)
-    rows = connection.execute(f"SELECT sequence, document, checksum {chosen}", (numbers,)).fetchall()  # nosec B608  # constants of ours; values are parameters
-    return dict(map(verified_document, rows))
+    rows = connection.execute(f"SELECT sequence, document, checksum {chosen}", given).fetchall()  # nosec B608  # constants of ours; values are parameters
+    return _whole(connection, dict(map(verified_document, rows)), numbers)
+
+
+def _whole(connection: Connection, kept: dict[int, bytes], sequences: Sequence[int]) -> dict[int, bytes]:
+    """What is kept of items; raises DamagedStoreError where one is there, and what is kept of it is not.
+
+    A number that damage turned into another one leaves nothing behind whose checksum could tell.
+    """
+    missing = [sequence for sequence in sequences if sequence not in kept]
+    if missing:
+        # Both are deleted together, and no number is given twice: what is gone by now was gone before.
+        for (item_id,) in connection.execute(
+            "SELECT CAST(items.id AS BLOB) FROM json_each(?) CROSS JOIN items ON sequence = value LIMIT 1",
+            (listed(missing),),
+        ):
+            raise nothing_kept(item_id.decode(errors="replace"))
+    return kept
+
+
+def nothing_kept(item_id: str) -> DamagedStoreError:
+    """The error for an item without what its collection keeps of each."""
+    return DamagedStoreError(f"expected what is kept of item {item_id!r}, found none: the database is damaged")
 
 
 def require_bounded_documents(size: int) -> None:

@@ -89,14 +89,14 @@ class Reader(Reading):
             found = _item(connection, collection, item_id)
         return found[1] if found else None
 
-    def whole_item(self, collection: int, item_id: str, with_document: bool = False) -> StoredItem | None:
+    def whole_item(self, row: CollectionRow, item_id: str, with_document: bool = False) -> StoredItem | None:
         """The item of that id with the features kept of it, and its document, all of one moment, or None."""
         with self._reading() as connection, transaction(connection, "DEFERRED"):
-            found = _item(connection, collection, item_id)
+            found = _item(connection, row.number, item_id)
             if found is None:
                 return None
             sequence, item = found
-            kept = lookups.features(connection, [sequence])
+            kept = lookups.features(connection, [sequence]) if row.settings.keep_features != "none" else {}
             documents = lookups.documents(connection, [sequence]) if with_document else {}
         return item._replace(features=kept.get(sequence), document=documents.get(sequence))
 
@@ -107,12 +107,12 @@ class Reader(Reading):
         return lookups.verified_items(rows)
 
     def features(self, sequences: Iterable[int]) -> dict[int, bytes]:
-        """Kept features by their items' sequence numbers; those removed since are left out."""
+        """Kept features by their items' sequence numbers, of a collection that keeps them; what is gone is left out."""
         with self._reading() as connection:
             return lookups.features(connection, sequences)
 
     def documents(self, sequences: Iterable[int]) -> dict[int, bytes]:
-        """Kept documents by their items' sequence numbers; those removed since are left out.
+        """Kept documents by their items' sequence numbers, of a collection that keeps them; those removed are left out.
 
         Raises InvalidInputError where they are too large together.
         """

@@ -4,7 +4,7 @@ from collections.abc import Callable, Generator, Sequence
 from sqlite3 import Connection
 from typing import Any
 
-from service.store.errors import DamagedStoreError
+from service.store.lookups import nothing_kept
 from service.store.rows import ITEM_COLUMNS, stored_item, verified_document, verified_features
 from service.store.schema import CollectionRow, StoredItem
 
@@ -39,5 +39,5 @@ def whole_items(
 
 def _kept(item: StoredItem, verified: Verified, sequence: int, columns: tuple[object, ...]) -> bytes:
     if columns[0] is None:
-        raise DamagedStoreError(f"expected what is kept of item {item.id!r}, found none: the database is damaged")
+        raise nothing_kept(item.id)
     return verified((sequence, *columns))[1]

@@ -64,7 +64,7 @@ def _recoding_answers(database: Path) -> list[object]:
             if pair is not None:
                 found.append(recodings.batch(pair, 100, 2**20))
         for row in reader.collections():
-            found.append([reader.whole_item(row.number, f"item {n}") for n in range(8)])
+            found.append([reader.whole_item(row, f"item {n}") for n in range(8)])
         return found
 
 

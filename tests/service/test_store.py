@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from service.store.errors import DamagedStoreError, UnknownCollectionError, UnusableStoreError
+from service.store.pages import Asked
 from service.store.reader import FEW, Position, Reader
 from service.store.schema import CollectionSettings, IndexSettings, StoredItem
 from service.store.writer import Writer
@@ -206,15 +207,44 @@ def test_a_file_that_is_no_database_is_refused_and_stays_as_it_was(tmp_path: Pat
     assert path.read_text() == "a letter to mother " * 100
 
 
+@pytest.mark.parametrize("table", ["features", "documents"])
+@pytest.mark.parametrize("damage", ["DELETE FROM {}", "UPDATE {} SET sequence = sequence + 100"])
+def test_an_item_that_lacks_what_is_kept_of_each_is_damaged(
+    store: Writer, reader: Reader, tmp_path: Path, table: str, damage: str
+) -> None:
+    settings = CollectionSettings(8, "h@1", keep_features="int8", keep_documents=True)
+    row = store.create_collection("shoes", settings)
+    assert row is not None
+    store.upsert(
+        row.number, [StoredItem("a", b"\x01", None, b"first", b"tone"), StoredItem("b", b"\x02", None, b"2", b"t")]
+    )
+    store.delete(row.number, ["b"])
+    assert reader.features([1, 2]) == {1: b"first"}
+    assert reader.documents([1, 2]) == {1: b"tone"}
+    with closing(sqlite3.connect(tmp_path / "hammingway.sqlite")) as connection:
+        connection.execute(damage.format(table))
+        connection.commit()
+    alone = reader.features if table == "features" else reader.documents
+    for read in (
+        lambda: alone([1, 2]),
+        lambda: reader.whole_item(row, "a", with_document=True),
+        lambda: reader.page(row.number, Asked(10, with_features=True, with_documents=True)),
+    ):
+        with pytest.raises(DamagedStoreError, match="expected what is kept of item 'a', found none"):
+            read()
+    assert reader.item(row.number, "a") == StoredItem("a", b"\x01")
+    assert alone([2]) == {}
+
+
 def test_features_come_and_go_with_their_items(store: Writer, reader: Reader, tmp_path: Path) -> None:
     row = store.create_collection("shoes", CollectionSettings(8, "h@1", keep_features="int8"))
     assert row is not None
     store.upsert(row.number, [StoredItem("a", b"\x01", None, b"first"), StoredItem("b", b"\x02", None, b"other")])
     store.upsert(row.number, [StoredItem("a", b"\x01", None, b"second")])
-    assert reader.whole_item(row.number, "a") == StoredItem("a", b"\x01", None, b"second")
-    assert reader.whole_item(row.number, "b") == StoredItem("b", b"\x02", None, b"other")
+    assert reader.whole_item(row, "a") == StoredItem("a", b"\x01", None, b"second")
+    assert reader.whole_item(row, "b") == StoredItem("b", b"\x02", None, b"other")
     store.delete(row.number, ["b"])
-    assert reader.whole_item(row.number, "b") is None
+    assert reader.whole_item(row, "b") is None
     store.delete_collection(row.number)
     with closing(sqlite3.connect(tmp_path / "hammingway.sqlite")) as connection:
         assert connection.execute("SELECT count(*) FROM features").fetchone() == (0,)
