@@ -13,6 +13,7 @@ from service.http.wording import told
 from service.keys import parse_keys
 from service.server import serve
 from service.settings import Settings
+from service.store.errors import DamagedStoreError
 from service.store.writer import Writer
 
 WRONG_SETTINGS = 2
@@ -47,6 +48,9 @@ def _require_data(settings: Settings) -> None:
     try:
         settings.data.mkdir(parents=True, exist_ok=True)
         Writer(settings.database).close()
+    except DamagedStoreError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(FAILED)
     except (HammingwayError, OSError) as error:
         print(f"error: expected --data to be a folder that can be written to: {error}", file=sys.stderr)
         sys.exit(FAILED)

@@ -52,7 +52,8 @@ class Embedded:
         """Of any length."""
 
     def require_reachable(self) -> None:
-        """It is in this process."""
+        """It is in this process, but its files may be gone."""
+        self.writer.require_place()
 
     def collection(self, name: str) -> CollectionRow | None:
         """The collection of that name, or None."""

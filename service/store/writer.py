@@ -15,6 +15,7 @@ from service.store.connection import committed, create, transaction
 from service.store.errors import ChangedMeanwhileError, DamagedStoreError, translated
 from service.store.filtering import compile_filter
 from service.store.mark import Mark
+from service.store.place import Place
 from service.store.rows import ITEM_COLUMNS, stored_item
 from service.store.schema import CollectionRow, CollectionSettings, IndexSettings, StoredItem
 from service.untold import untold
@@ -42,6 +43,7 @@ class Writer:
         self._connection = create(path)
         with translated(path):
             found = committed(self._connection)
+        self._place = Place(path)
         if found < marked:
             raise DamagedStoreError(
                 f"expected {path} to have committed {marked} rows, found {found}: the end of its WAL is damaged, "
@@ -53,6 +55,10 @@ class Writer:
         with self._lock:
             self._connection.close()
             self._mark.close()
+
+    def require_place(self) -> None:
+        """Raise StorageError where the database was deleted, moved or replaced since it was opened."""
+        self._place.require_same()
 
     def create_collection(
         self, name: str, settings: CollectionSettings, most: int | None = None
@@ -141,6 +147,7 @@ class Writer:
         It has to add a row to a table with AUTOINCREMENT, or it is not counted.
         """
         with self._lock, translated(self._path):
+            self.require_place()
             with transaction(self._connection) as connection:
                 yield connection
                 total = committed(connection)

@@ -2,6 +2,8 @@
 
 import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -294,6 +296,21 @@ def test_damage_to_a_running_service_is_noticed_when_it_is_read(tmp_path: Path) 
             # What is not damaged goes on.
             assert service.collections.search("c", [Query("code", "01234567")], Wanted(1)).results[0][0].id == "a"
         database.write_bytes(content)
+
+
+def test_a_database_that_lost_its_last_writes_is_told_of_as_that(tmp_path: Path) -> None:
+    database = Settings(data=tmp_path).database
+    with opened(database, Hashers(tmp_path)) as service:
+        service.collections.create("c", NewCollection(bits=32))
+    before = database.read_bytes()
+    with opened(database, Hashers(tmp_path)) as service:
+        service.collections.upsert("c", [Item("a", "code", "01234567")])
+    database.write_bytes(before)
+    command = [sys.executable, "-m", "service", "--data", str(tmp_path), "--hashers", str(tmp_path), "--port", "0"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: expected {database} to have committed ")
+    assert done.stderr.count("\n") == 1
 
 
 def test_the_service_refuses_to_answer_from_a_damaged_database(tmp_path: Path) -> None:
