@@ -1,7 +1,7 @@
 """Errors of the service that are nobody else's: what is not there, what contradicts, what is too much."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from models.errors import HammingwayError, InvalidInputError
@@ -25,10 +25,16 @@ class FaultsError(InvalidInputError):
         more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
         done = "" if outcome is None else f"{outcome}: "
         super().__init__(f"{done}{faults[0].where}: {faults[0].detail}{more}")
+        self.outcome = outcome
         self.indexed = indexed
         self.faults = faults
         self.status = faults[0].status
         self.title = faults[0].title
+
+    def placed(self, place: Callable[[str], str]) -> "FaultsError":
+        """The same, each fault at another place; what it is of is known by who has asked."""
+        faults = [replace(fault, where=place(fault.where)) for fault in self.faults]
+        return FaultsError(self.outcome, faults, self.indexed)
 
 
 class InvalidJsonError(HammingwayError):

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,8 @@ def _objects(lines: Lines) -> Iterator[tuple[str, dict[str, Any]]]:
             continue
         where = f"{lines.path}, line {number}{origin}"
         try:
-            item = orjson.loads(line)
+            # A byte order mark, as Windows puts it before a text, is passed over.
+            item = orjson.loads(line.removeprefix(BOM_UTF8))
         except orjson.JSONDecodeError as error:
             raise InvalidInputError(f"{where}: expected JSON: {error}") from None
         if not isinstance(item, dict):

@@ -1,5 +1,6 @@
 """Bodies: read with a bound, parsed strictly, described in the API document."""
 
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -30,14 +31,15 @@ async def read(request: Request, max_bytes: int) -> bytes:
 
 
 def parse_json(text: bytes) -> Any:
-    """The value of a JSON text; raises InvalidJsonError that says where it breaks."""
+    """The value of a JSON text, a byte order mark before it or not; raises InvalidJsonError that says where."""
+    # As Windows' editors and shells write it, and RFC 8259 lets a reader pass over it.
+    text = text.removeprefix(BOM_UTF8)
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:
         if not text.strip():
             raise InvalidJsonError("expected JSON, got nothing") from None
-        number = " (NaN and Infinity are not JSON: vectors hold finite numbers)" if _not_finite(text) else ""
-        raise InvalidJsonError(f"expected JSON: {error}{number}") from None
+        raise InvalidJsonError(f"expected JSON: {error}{_hint(text)}") from None
 
 
 def parse(model: type[M], body: bytes, **most: int) -> M:
@@ -73,5 +75,21 @@ def takes(model: type[BaseModel]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {JSON: {"schema": schema}}}}
 
 
-def _not_finite(text: bytes) -> bool:
-    return b"NaN" in text or b"Infinity" in text
+# What begins so is never JSON, and what it is instead.
+_BEGINNINGS = {
+    b"--": "multipart is taken to index images and to search by one, with its Content-Type",
+    b"\x1f\x8b": "gzip needs its Content-Encoding",
+    b"\x28\xb5\x2f\xfd": "zstd needs its Content-Encoding",
+    BOM_UTF16_LE: "UTF-16 is not JSON, UTF-8 is",
+    BOM_UTF16_BE: "UTF-16 is not JSON, UTF-8 is",
+}
+
+
+def _hint(text: bytes) -> str:
+    """What was meant, where that shows."""
+    for beginning, told in _BEGINNINGS.items():
+        if text.startswith(beginning):
+            return f" ({told})"
+    if b"NaN" in text or b"Infinity" in text:
+        return " (NaN and Infinity are not JSON: vectors hold finite numbers)"
+    return ""

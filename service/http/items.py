@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from models.errors import HammingwayError
-from service.errors import UnknownItemError
+from service.errors import FaultsError, UnknownItemError
 from service.filters import Condition, parse_filter
 from service.http import multipart, ndjson
 from service.http.access import READ, WRITE
@@ -42,7 +43,15 @@ async def index(collection: str, request: Request, state: ServiceState) -> Respo
     body = await read(request, state.settings.max_body_bytes)
 
     def work() -> Response:
-        value = parse_json(body) if divider is None else multipart.items(body, divider, most)
+        if divider is None:
+            return upsert(parse_json(body))
+        value = multipart.items(body, divider, most)
+        try:
+            return upsert(value)
+        except FaultsError as error:
+            raise multipart.items_placed(error, value) from None
+
+    def upsert(value: Any) -> Response:
         wanted = validate(IndexRequest, value, items=most).items
         state.collections.upsert(collection, [item.item() for item in wanted])
         return reply({"indexed": len(wanted)})

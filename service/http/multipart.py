@@ -3,6 +3,7 @@
 Parsed in memory, in the thread that does the work, from a body that is bounded already: no temporary files.
 """
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,14 +12,18 @@ from python_multipart import MultipartParser
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 
+from models.errors import InvalidInputError
 from service.described import kind
-from service.errors import Fault, FaultsError, InvalidMultipartError, TooLargeError
+from service.errors import Fault, FaultsError, InvalidJsonError, InvalidMultipartError, TooLargeError
 from service.http.body import parse_json
 
 MEDIA_TYPE = "multipart/form-data"
 PAYLOADS = "payloads"
 IMAGE = "image"
 REQUEST = "request"
+# Of a name, in a place.
+MOST_SHOWN = 80
+_ITEM = re.compile(r"items/(?P<number>\d+)(?P<part>/.*)?", re.DOTALL)
 # A whole GIF, of one pixel, whose bytes are all ASCII: so it can stand in JSON as it is.
 IMAGE_EXAMPLE = "GIF87a\1\0\1\0\0\0\0,\0\0\0\0\1\0\1\0\0\2\2D\1\0;"
 TAKES_ITEMS = {
@@ -102,6 +107,33 @@ def search(body: bytes, divider: bytes) -> dict[str, Any]:
     if both := request.keys() & {"query", "queries"}:
         raise FaultsError(None, [_fault(f"{REQUEST}/{min(both)}", "expected the image as the query, got both")])
     return {**request, "query": {"image": images[0]}}
+
+
+def items_placed(error: FaultsError, given: dict[str, Any]) -> FaultsError:
+    """An error of what `items` gave, by the names of the parts: `parts/shoe-1`, `payloads/shoe-1/price`."""
+    names = [str(item["id"])[:MOST_SHOWN] for item in given["items"]]
+
+    def place(where: str) -> str:
+        found = _ITEM.fullmatch(where)
+        if found is None:
+            return where
+        part, name = found["part"] or "", names[int(found["number"])]
+        return f"{PAYLOADS}/{name}{part.removeprefix('/payload')}" if part.startswith("/payload") else f"parts/{name}"
+
+    return error.placed(place)
+
+
+def search_placed(error: InvalidInputError) -> InvalidInputError:
+    """An error of what `search` gave, by the names of the parts: `image`, `request/limit`."""
+    if isinstance(error, FaultsError):
+        return error.placed(_in_search)
+    return error if error.where is None else InvalidInputError(error.detail, _in_search(error.where))
+
+
+def _in_search(where: str) -> str:
+    if where.partition("/")[0] in (IMAGE, REQUEST, "body"):
+        return where
+    return IMAGE if where.partition("/")[0] == "query" else f"{REQUEST}/{where}"
 
 
 def parts(body: bytes, divider: bytes, most: int) -> list[Part]:
@@ -192,7 +224,10 @@ def _json(given: list[Part], name: str) -> dict[str, Any]:
     texts = [part.content for part in given if part.name == name]
     if len(texts) > 1:
         raise FaultsError(None, [_fault(name, f"expected one part of this name, got {len(texts)}")])
-    value = parse_json(texts[0]) if texts else {}
+    try:
+        value = parse_json(texts[0]) if texts else {}
+    except InvalidJsonError as error:
+        raise FaultsError(None, [Fault(name, error.status, error.title, str(error))]) from None
     if not isinstance(value, dict):
         raise FaultsError(None, [_fault(name, f"expected a JSON object, got {kind(value)}")])
     return value

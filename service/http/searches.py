@@ -5,7 +5,7 @@ would take one of those that all others wait for, and the next such one the next
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 
 from fastapi.responses import Response
@@ -97,17 +97,27 @@ def _answering(
             try:
                 search = _understand(settings, each, place, hurried)
             except Exception as error:
-                yield [(place, error)]
+                yield _by_parts(asked, [(place, error)])
                 continue
             group = together.setdefault((search.collection, search.wanted), [])
             if group and sum(other.size for other in group) + search.size > MOST_FOUND_TOGETHER:
-                yield _replies(collections, group)
+                yield _by_parts(asked, _replies(collections, group))
                 group.clear()
             group.append(search)
         for group in together.values():
-            yield _replies(collections, group)
+            yield _by_parts(asked, _replies(collections, group))
 
     return answer
+
+
+def _by_parts(asked: Sequence[Asked], told: list[Told]) -> list[Told]:
+    """The same, but that errors of multipart bodies name the parts that came."""
+    return [
+        (place, multipart.search_placed(each))
+        if asked[place].divider is not None and isinstance(each, InvalidInputError)
+        else (place, each)
+        for place, each in told
+    ]
 
 
 def _understand(settings: Settings, asked: Asked, place: int, hurried: bool) -> _Search:
@@ -138,8 +148,7 @@ def _placed(search: _Search, error: Exception) -> Exception:
     """An error that names the parts of a search as they came: the one `query` is no list."""
     if not search.single or not isinstance(error, FaultsError):
         return error
-    faults = [replace(each, where=each.where.replace("queries/0", "query", 1)) for each in error.faults]
-    return FaultsError("nothing was searched", faults)
+    return error.placed(lambda where: where.replace("queries/0", "query", 1))
 
 
 def _attempted(search: _Search, answer: Answer, results: list[list[Match]]) -> Response | Exception:

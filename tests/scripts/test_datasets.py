@@ -180,6 +180,13 @@ def test_what_is_no_data_is_told_every_kind_there_is() -> None:
         open_dataset("nothing")
 
 
+def test_a_byte_order_mark_before_ndjson_is_passed_over(tmp_path) -> None:
+    lines = b'\xef\xbb\xbf{"id": "a", "text": "one"}\r\n{"id": "b", "text": "two"}\r\n'
+    (tmp_path / "windows.ndjson").write_bytes(lines)
+    data = open_dataset(str(tmp_path / "windows.ndjson"))
+    assert [(item.id, item.document) for item in data.walk()] == [("a", "one"), ("b", "two")]
+
+
 def saved(path: Path, rows: np.ndarray, **arrays: np.ndarray) -> str:
     if path.suffix == ".npy":
         np.save(path, rows)

@@ -172,6 +172,10 @@ BODIES = {
     "lone surrogate": (b'{"items": [{"id": "\\ud800", "code": "00"}]}', 400, ["expected JSON"]),
     "a list": (b"[]", 422, ["got []"]),
     "a list without bottom": (b"[" * 1000 + b"]" * 1000, 422, ["got [[[...]]]"]),
+    "UTF-16": ('{"items": []}'.encode("utf-16"), 400, ["expected JSON", "(UTF-16 is not JSON, UTF-8 is)"]),
+    "gzip": (b"\x1f\x8b\x08", 400, ["expected JSON", "(gzip needs its Content-Encoding)"]),
+    "zstd": (b"\x28\xb5\x2f\xfd\x00", 400, ["expected JSON", "(zstd needs its Content-Encoding)"]),
+    "multipart": (b"--x\r\n", 400, ["expected JSON", "(multipart is taken to index images", "with its Content-Type)"]),
     "no items": (b"{}", 422, ["items: expected a value, got none"]),
 }
 
@@ -181,6 +185,21 @@ BODIES = {
 def test_a_bad_body_is_refused(client: httpx.Client, case: str) -> None:
     body, status, told = BODIES[case]
     _check(client.post("/v1/collections/vectors/index", content=body), status, *told)
+
+
+def test_a_byte_order_mark_is_passed_over(client: httpx.Client) -> None:
+    """As Windows puts it before a text: before a body, and before the first line of each file of several."""
+    path, mark = "/v1/collections/own", b"\xef\xbb\xbf"
+    line = b'{"id": "marked-%d", "code": "00ff"}\n'
+    assert client.post(f"{path}/index", content=mark + b'{"items": [' + line % 0 + b"]}").json() == {"indexed": 1}
+    for lines in (mark + line % 1 + line % 2, line % 3 + mark + line % 4):
+        reply = client.post(f"{path}/index", content=lines, headers=NDJSON)
+        assert reply.json() == {"indexed": 2, "rejected": []}
+    # Alone it is nothing, and within a text it is a character.
+    _check(client.post(f"{path}/index", content=mark), 400, "expected JSON, got nothing")
+    reply = client.post(f"{path}/index", content=line % 5 + b"  " + mark + line % 6, headers=NDJSON)
+    assert [each["line"] for each in reply.json()["rejected"]] == [2]
+    client.post(f"{path}/delete", json={"ids": [f"marked-{n}" for n in range(7)]}).raise_for_status()
 
 
 @pytest.mark.usefixtures("unchanged")

@@ -88,11 +88,11 @@ def test_curl_uploads_as_users_write_it(client: httpx.Client, tmp_path: Path) ->
 def test_it_is_all_or_nothing_and_faults_have_places(client: httpx.Client) -> None:
     reply = _index(client, ("good", _png(1)), ("bad", b"no image"), ("", _png(2)), ("bad2", b""))
     assert reply.status_code == 422
-    assert [fault["where"] for fault in reply.json()["errors"]] == ["items/2/id"]
+    assert [fault["where"] for fault in reply.json()["errors"]] == ["parts/"]
     reply = _index(client, ("good", _png(1)), ("bad", b"no image"), ("bad2", b""), ("good", _png(3)))
     assert reply.status_code == 422
-    assert reply.json()["detail"].startswith("nothing was indexed: items/3/id: expected each id once")
-    assert [fault["where"] for fault in reply.json()["errors"]] == ["items/3/id", "items/1/image", "items/2/image"]
+    assert reply.json()["detail"].startswith("nothing was indexed: parts/good: expected each id once")
+    assert [fault["where"] for fault in reply.json()["errors"]] == ["parts/good", "parts/bad", "parts/bad2"]
     assert client.get("/v1/collections/c/items/good").status_code == 404
 
 
@@ -100,10 +100,10 @@ def test_it_is_all_or_nothing_and_faults_have_places(client: httpx.Client) -> No
     ("payloads", "status", "detail"),
     [
         ('{"b": {}}', 422, "nothing was indexed: payloads: expected payloads of images that are parts of the body"),
-        ('{"a": 1}', 422, "items/0/payload: expected a JSON object, got a number"),
+        ('{"a": 1}', 422, "payloads/a: expected a JSON object, got a number"),
         ("[]", 422, "payloads: expected a JSON object, got a list"),
-        ("{", 400, "expected JSON: "),
-        ("", 400, "expected JSON, got nothing"),
+        ("{", 400, "payloads: expected JSON: "),
+        ("", 400, "payloads: expected JSON, got nothing"),
     ],
 )
 def test_payloads_that_cannot_be_used(client: httpx.Client, payloads: str, status: int, detail: str) -> None:
@@ -123,14 +123,25 @@ def test_payloads_that_cannot_be_used(client: httpx.Client, payloads: str, statu
         ),
         (
             [("image", b""), ("request", (None, '{"limit": 0}'))],
-            "limit: expected at least 1, got 0",
+            "request/limit: expected at least 1, got 0",
         ),
-        ([("image", b"no image")], "nothing was searched: query/image: expected"),
+        ([("image", b""), ("request", (None, '{"limit": 10001}'))], "request/limit: expected at most 10000, got 10001"),
+        ([("image", b""), ("request", (None, '{"filter": {"a": {"x": 1}}}'))], "request/filter/a"),
+        ([("image", b"no image")], "nothing was searched: image: expected"),
     ],
 )
 def test_searches_that_cannot_be_used(client: httpx.Client, parts: list[tuple[str, object]], detail: str) -> None:
     reply = _search(client, *parts)
     assert (reply.status_code, reply.json()["detail"][: len(detail)]) == (422, detail)
+
+
+def test_the_rest_of_a_search_that_is_no_json_is_told_by_its_part(client: httpx.Client) -> None:
+    reply = _search(client, ("image", _png(1)), ("request", (None, "{")))
+    assert (reply.status_code, reply.json()["title"]) == (400, "Invalid JSON")
+    assert [fault["where"] for fault in reply.json()["errors"]] == ["request"]
+    # Only what it keeps can be ranked by: known when all was understood.
+    reply = _search(client, ("image", _png(1)), ("request", (None, '{"rank": "rescored"}')))
+    assert [fault["where"] for fault in reply.json()["errors"]] == ["request/rank"]
 
 
 @pytest.mark.parametrize(

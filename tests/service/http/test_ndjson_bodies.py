@@ -1,5 +1,6 @@
 """NDJSON of any bytes in any pieces: what is indexed and what is rejected is what a plain parser says."""
 
+from codecs import BOM_UTF8
 from itertools import pairwise
 from typing import Any
 
@@ -52,7 +53,8 @@ BAD = st.sampled_from(
         b'{"id": "\xff", "code": "0000"}',
         b'{"id": "\\ud800", "code": "0000"}',
         b'{"id": "a", "code": "0000", "text": "both"}',
-        b'\xef\xbb\xbf{"id": "a", "code": "0000"}',
+        b'\xef\xbb\xbf\xef\xbb\xbf{"id": "a", "code": "0000"}',
+        b'{"id": "a", \xef\xbb\xbf"code": "0000"}',
         b"\0",
     ]
 )
@@ -69,7 +71,7 @@ def lines(draw: st.DrawFn) -> Line:
     if kind == "bytes":
         return draw(st.binary(max_size=LONGEST + 5)).replace(b"\n", b"\r"), None
     item = draw(GOOD)
-    text = draw(BLANKS) + orjson.dumps(item) + draw(BLANKS)
+    text = draw(st.sampled_from([b"", b"", BOM_UTF8])) + draw(BLANKS) + orjson.dumps(item) + draw(BLANKS)
     if kind == "long":
         text = text.ljust(draw(st.integers(LONGEST - 1, LONGEST + 2)))
     return (text, item) if len(text) <= LONGEST else (text, None)
