@@ -39,7 +39,10 @@ def create(collection: str, url: str) -> None:
 def put(file: Path, data: Path, collection: str | None) -> None:
     """Restore a snapshot into a data folder."""
     if collection is not None and not NAME.fullmatch(collection):
-        raise InvalidInputError(f"--collection: expected small letters, digits, - and _ (at most 64), got {collection}")
+        raise InvalidInputError(
+            "--collection: expected small letters, digits, - and _ (at most 64), a letter or digit first, "
+            f"got {collection}"
+        )
     data.mkdir(parents=True, exist_ok=True)
     name, items = restore(file, Settings(data=data).database, collection)
     print(f"{items} items restored as {name!r} in {data}, every checksum verified")

@@ -29,17 +29,24 @@ PLACES = ("query", "path", "header", "cookie", "body")
 class Fault(BaseModel):
     """One thing that is wrong, and where in the request."""
 
-    where: str = Field(examples=["items/3/vector"])
-    detail: str = Field(examples=["expected a vector of 64 numbers, got 63"])
+    where: str = Field(
+        examples=["items/3/vector"],
+        description="its place: names and numbers from 0, with / between; `line 7` of NDJSON; a header's name; `body`",
+    )
+    detail: str = Field(
+        examples=["expected a vector of 64 numbers, got 63"], description="what was expected there, and what came"
+    )
 
 
 class Problem(BaseModel):
     """What went wrong: what was expected and what came."""
 
-    type: str = Field("about:blank", examples=["about:blank"])
-    title: str = Field(examples=["Invalid input"])
-    status: int = Field(examples=[422])
-    detail: str = Field(examples=["limit: expected at least 1, got 0"])
+    type: str = Field(
+        "about:blank", examples=["about:blank"], description="always this: `title` tells the kind (RFC 9457)"
+    )
+    title: str = Field(examples=["Invalid input"], description="the kind of error, of a few that there are")
+    status: int = Field(examples=[422], description="the HTTP status, once more")
+    detail: str = Field(examples=["limit: expected at least 1, got 0"], description="all of it in a sentence")
     errors: list[Fault] = Field(default=[], description="the parts of the request that cannot be used")
     indexed: int | None = Field(None, description="items that are on disk although an import was stopped")
     request_id: str | None = Field(

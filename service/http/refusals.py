@@ -109,7 +109,10 @@ FURTHER: dict[tuple[str, str], tuple[HammingwayError, ...]] = {
             None,
             [
                 Fault(
-                    "collection", 422, "Invalid input", "expected small letters, digits, - and _ (at most 64), got 'A'"
+                    "collection",
+                    422,
+                    "Invalid input",
+                    "expected small letters, digits, - and _ (at most 64), a letter or digit first, got 'A'",
                 )
             ],
         ),

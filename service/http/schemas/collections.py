@@ -86,13 +86,15 @@ class CollectionReply(BaseModel):
             ]
         }
     )
-    name: str = Field(examples=["pydocs"])
-    bits: int = Field(examples=[64])
+    name: str = Field(examples=["pydocs"], description="as it was created")
+    bits: int = Field(examples=[64], description="of a code")
     hasher: str | None = Field(examples=["pydocs@1"], description="null where items bring their own codes")
-    count: int = Field(examples=[5721])
+    count: int = Field(examples=[5721], description="items there are")
     index: IndexSettings = Field(examples=[{"kind": "flat"}])
-    keep_features: Literal["none", "float16", "int8"] = Field(examples=["none"])
-    keep_documents: bool = Field(examples=[False])
+    keep_features: Literal["none", "float16", "int8"] = Field(
+        examples=["none"], description="how the features of items are kept"
+    )
+    keep_documents: bool = Field(examples=[False], description="whether the documents of items are kept")
     consistency: Literal["strong", "session", "bounded", "eventually"] | None = Field(
         None, description="only of a collection in Milvus"
     )
@@ -101,4 +103,4 @@ class CollectionReply(BaseModel):
 class CollectionsReply(BaseModel):
     """All collections, by name."""
 
-    collections: list[CollectionReply]
+    collections: list[CollectionReply] = Field(description="each as `GET` on it gives it")

@@ -68,4 +68,6 @@ class CompareReply(BaseModel):
     )
     a: SideReply
     b: SideReply
-    hasher: str | None = Field(examples=["pydocs@1"])
+    hasher: str | None = Field(
+        examples=["pydocs@1"], description="by which both are coded; null where items bring their own codes"
+    )

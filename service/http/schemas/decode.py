@@ -55,5 +55,5 @@ class DecodeReply(BaseModel):
             ]
         }
     )
-    hasher: str = Field(examples=["digits@1"])
-    documents: list[Decoded] = Field(examples=[[{"vector": [0.5, -1.25]}]])
+    hasher: str = Field(examples=["digits@1"], description="that decoded, with its version")
+    documents: list[Decoded] = Field(examples=[[{"vector": [0.5, -1.25]}]], description="one for each code, in order")

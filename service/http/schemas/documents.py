@@ -55,9 +55,9 @@ class KeptDocument(BaseModel):
     """A document as it was given: a text, an image as base64, or a vector as float32."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"text": "red running shoes"}]})
-    text: str | None = None
+    text: str | None = Field(None, description="as it was given")
     image: str | None = Field(None, description="the very bytes that were given, as base64")
-    vector: list[float] | None = None
+    vector: list[float] | None = Field(None, description="as float32")
 
 
 class Item(Document):

@@ -6,8 +6,8 @@ from pydantic import BaseModel, ConfigDict, Field
 class ShiftReply(BaseModel):
     """Shares that were compared with those in training: how many differ by more than chance, and the worst of them."""
 
-    drifted: int = Field(examples=[9])
-    compared: int = Field(examples=[64])
+    drifted: int = Field(examples=[9], description="how many differ by more than chance")
+    compared: int = Field(examples=[64], description="of how many")
     worst: int = Field(description="which one is farthest from chance, counted from 0", examples=[12])
     expected: float = Field(description="its share in training", examples=[0.502])
     found: float = Field(description="its share among the latest items", examples=[0.81])
@@ -46,7 +46,10 @@ class DriftReply(BaseModel):
             ]
         }
     )
-    verdict: str = Field(examples=["as in training"])
+    verdict: str = Field(
+        examples=["as in training"],
+        description="in words: `as in training`, `drifting: ..`, `too few items to tell: ..` or `cannot tell: ..`",
+    )
     drifting: bool | None = Field(description="null where it cannot be told; the verdict says why", examples=[False])
     hasher: str | None = Field(examples=["pydocs@1"], description="null where items bring their own codes")
     items: int = Field(description="the latest items, that were looked at", examples=[1000])

@@ -47,8 +47,8 @@ class EncodeReply(BaseModel):
             ]
         }
     )
-    hasher: str = Field(examples=["pydocs@1"])
-    bits: int = Field(examples=[64])
+    hasher: str = Field(examples=["pydocs@1"], description="that coded, with its version")
+    bits: int = Field(examples=[64], description="of a code")
     codes: list[str] = Field(examples=[["09af1c5522e08b71"]], description="in the format that was asked for")
     logits: list[list[float]] | None = Field(
         None, examples=[[[1.5, -0.25]]], description="of each input, `bits` numbers: a bit is set where its is above 0"

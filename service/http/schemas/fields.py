@@ -11,6 +11,7 @@ from models.versions import NAME
 from service.described import kind
 from service.items import LONGEST_ID_BYTES
 
+ID = f"1 to {LONGEST_ID_BYTES} bytes of UTF-8 without control characters, neither `.` nor `..`"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -48,11 +49,13 @@ def _to_json(value: Any) -> bytes:
 def collection_name(value: str) -> str:
     """A name that may be given to a collection."""
     if not NAME.fullmatch(value):
-        raise ValueError(f"expected small letters, digits, - and _ (at most 64), got {value[:80]!r}")
+        raise ValueError(
+            f"expected small letters, digits, - and _ (at most 64), a letter or digit first, got {value[:80]!r}"
+        )
     return value
 
 
-Id = Annotated[str, AfterValidator(_id), Field(min_length=1, examples=["a1"])]
+Id = Annotated[str, AfterValidator(_id), Field(min_length=1, examples=["a1"], description=ID)]
 Image = Annotated[bytes, BeforeValidator(_from_base64), WithJsonSchema({"type": "string", "format": "base64"})]
 # A vector of a million wrong numbers is wrong at the first.
 Vector = Annotated[list[float], Field(fail_fast=True)]

@@ -6,4 +6,4 @@ from pydantic import BaseModel, Field
 class StatusReply(BaseModel):
     """Live, or ready."""
 
-    status: str = Field(examples=["ready"])
+    status: str = Field(examples=["ready"], description="`live` or `ready`")

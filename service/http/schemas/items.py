@@ -18,9 +18,12 @@ class Rejected(BaseModel):
     """A line of an NDJSON body that was not indexed."""
 
     line: int = Field(examples=[7], description="counted from 1")
-    status: int = Field(examples=[422])
-    title: str = Field(examples=["Invalid input"])
-    detail: str = Field(examples=["expected exactly one of text, image, vector, code, got none of them"])
+    status: int = Field(examples=[422], description="what a request with this line alone would be answered with")
+    title: str = Field(examples=["Invalid input"], description="the kind of mistake, as of an error")
+    detail: str = Field(
+        examples=["expected exactly one of text, image, vector, code, got none of them"],
+        description="what was expected and what came",
+    )
 
 
 class IndexReply(BaseModel):
@@ -44,7 +47,7 @@ class IndexReply(BaseModel):
             ]
         }
     )
-    indexed: int = Field(examples=[2])
+    indexed: int = Field(examples=[2], description="items that are on disk by this request")
     rejected: list[Rejected] = Field(default=[], description="only after NDJSON")
 
 
@@ -54,7 +57,7 @@ class ListedItem(BaseModel):
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"id": "a1", "code": "09af1c5522e08b71", "payload": {"price": 30}}]}
     )
-    id: str = Field(examples=["a1"])
+    id: str = Field(examples=["a1"], description="as it was indexed")
     code: str | None = Field(None, examples=["09af1c5522e08b71"], description="as hex, unless `with` leaves it out")
     payload: Payload | None = Field(None, description="unless `with` leaves it out; `{}` where it was given none")
     features: list[float] | None = Field(
@@ -77,7 +80,10 @@ class ItemReply(ListedItem):
 class ItemsReply(BaseModel):
     """A page of items in the order of their ids (by code point)."""
 
-    items: list[ListedItem] = Field(examples=[[{"id": "a1", "code": "09af1c5522e08b71", "payload": {"price": 30}}]])
+    items: list[ListedItem] = Field(
+        examples=[[{"id": "a1", "code": "09af1c5522e08b71", "payload": {"price": 30}}]],
+        description="at most `limit`; they may be fewer before the last page",
+    )
     cursor: str | None = Field(examples=["PaJXUWEy"], description="of the next page; null where there is none")
     hasher: str | None = Field(examples=["pydocs@1"], description="whose codes these are; null of codes as given")
 
@@ -105,4 +111,4 @@ class DeleteRequest(Strict):
 class DeleteReply(BaseModel):
     """How many items were there."""
 
-    deleted: int = Field(examples=[1])
+    deleted: int = Field(examples=[1], description="items that were there, and are not any more")

@@ -35,7 +35,7 @@ class SwitchRequest(Strict):
 class RecodingReply(BaseModel):
     """A re-coding: writes go to both codes until it is finished or rolled back."""
 
-    collection: str = Field(examples=["pydocs"])
+    collection: str = Field(examples=["pydocs"], description="that is re-coded")
     old: str = Field(examples=["pydocs@1"], description="the hasher before")
     new: str = Field(examples=["pydocs@2"], description="the hasher after")
     stage: Stage = Field(
@@ -43,5 +43,5 @@ class RecodingReply(BaseModel):
         description="`coding`: items get their new codes; `ready`: it can be switched; `switched`: searches go by the "
         "new codes, and it can be finished or rolled back",
     )
-    switch: Switch = Field(examples=["automatic"])
+    switch: Switch = Field(examples=["automatic"], description="as it was asked for")
     job: int = Field(examples=[7], description="that codes the items, in /v1/jobs/{job}")

@@ -59,7 +59,7 @@ class SearchRequest(Strict):
 class MatchReply(BaseModel):
     """An item that was found."""
 
-    id: str = Field(examples=["a2"])
+    id: str = Field(examples=["a2"], description="of the item")
     distance: int = Field(examples=[3], description="Hamming distance: smaller is nearer")
     similarity: float = Field(examples=[0.9531], description="1 - distance / bits")
     payload: Payload | None = Field(None, description="unless `with` leaves it out; `{}` where it was given none")
@@ -94,5 +94,9 @@ class SearchReply(BaseModel):
             ]
         }
     )
-    results: list[MatchReply] | list[list[MatchReply]]
-    hasher: str | None = Field(examples=["pydocs@1"])
+    results: list[MatchReply] | list[list[MatchReply]] = Field(
+        description="a list for `query`; for `queries` a list of lists, in their order"
+    )
+    hasher: str | None = Field(
+        examples=["pydocs@1"], description="by which all codes are that were compared; null where items bring their own"
+    )

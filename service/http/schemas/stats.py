@@ -10,11 +10,13 @@ from service.store.schema import IndexKind
 class IndexStats(BaseModel):
     """How a collection is searched now."""
 
-    kind: IndexKind
+    kind: IndexKind = Field(description="as the collection asks for")
     state: Literal["exact", "building", "ready"] = Field(description="exact until an IVF index is ready")
     above: int | None = Field(None, description="of auto: up to how many items it is exact", examples=[1_000_000])
-    lists: int | None = Field(None, examples=[1024])
-    probes: int | None = Field(None, examples=[16])
+    lists: int | None = Field(None, examples=[1024], description="of IVF, once it is ready")
+    probes: int | None = Field(
+        None, examples=[16], description="of IVF, once it is ready: lists that a search looks into"
+    )
     indexed: int | None = Field(None, description="items in the IVF index; later ones are searched exactly beside it")
     recall: float | None = Field(None, description="share of the 10 nearest that is found", examples=[0.962])
     recall_sample: int | None = Field(None, description="items whose neighbours the recall was measured on")
@@ -23,16 +25,18 @@ class IndexStats(BaseModel):
 class Correlation(BaseModel):
     """Pearson correlations, by magnitude, of each two bits."""
 
-    largest: float = Field(examples=[0.31])
+    largest: float = Field(
+        examples=[0.31], description="of the two bits that are most alike: 1 where one tells all of the other"
+    )
     bits: tuple[int, int] = Field(description="the two of the largest", examples=[[3, 41]])
-    mean: float = Field(examples=[0.04])
+    mean: float = Field(examples=[0.04], description="of all pairs of bits")
     sample: int = Field(description="codes, drawn at random, that it is of", examples=[5721])
 
 
 class Histogram(BaseModel):
     """How many of a sample are at each distance, from 0 to the number of bits."""
 
-    counts: list[int] = Field(examples=[[0, 2, 31, 98, 67, 2, 0, 0, 0]])
+    counts: list[int] = Field(examples=[[0, 2, 31, 98, 67, 2, 0, 0, 0]], description="by distance, from 0 on")
     sample: int = Field(description="how many there are in all", examples=[200])
 
 
@@ -47,7 +51,9 @@ class Codes(BaseModel):
     )
     mean_entropy: float = Field(description="over all bits", examples=[0.996])
     distinct: int = Field(description="how many different codes there are; of all items", examples=[5420])
-    correlation: Correlation | None
+    correlation: Correlation | None = Field(
+        description="how alike bits are; less is better, as each then tells something of its own"
+    )
     pairs: Histogram | None = Field(description="distances of pairs drawn at random")
     nearest: Histogram | None = Field(description="distances of items drawn at random to the nearest other item")
 
@@ -69,10 +75,10 @@ class StatsReply(BaseModel):
             ]
         }
     )
-    name: str = Field(examples=["pydocs"])
-    count: int = Field(examples=[3481])
-    bits: int = Field(examples=[64])
+    name: str = Field(examples=["pydocs"], description="of the collection")
+    count: int = Field(examples=[3481], description="items there are")
+    bits: int = Field(examples=[64], description="of a code")
     removed: int = Field(description="rows of removed items that are still in memory", examples=[12])
-    memory_bytes: int = Field(examples=[97468])
+    memory_bytes: int = Field(examples=[97468], description="that the index takes in this process")
     index: IndexStats
     codes: Codes | None = Field(None, description="only where they are asked for; null of an empty collection")

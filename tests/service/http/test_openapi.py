@@ -46,6 +46,24 @@ def test_every_part_of_a_request_is_described(document: dict[str, Any]) -> None:
     assert bare == []
 
 
+def test_every_part_of_a_reply_and_every_parameter_is_described(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    assert {"SearchReply", "MatchReply", "JobReply", "Problem", "Fault"} <= schemas.keys()
+    bare = [
+        f"{name}.{part}"
+        for name, schema in schemas.items()
+        for part, described in schema.get("properties", {}).items()
+        # What has a shape of its own is described there.
+        if not described.keys() & {"description", "$ref"}
+    ]
+    operations = [operation for path in document["paths"].values() for operation in path.values()]
+    parameters = [each for operation in operations for each in operation.get("parameters", ())]
+    assert len(parameters) > 20
+    bare += [each["name"] for each in parameters if not each.get("description")]
+    assert bare == []
+    assert all(schema.get("description") for schema in schemas.values())
+
+
 def test_every_operation_has_a_summary_a_description_and_problem_details(document: dict[str, Any]) -> None:
     operations = [operation for path in document["paths"].values() for operation in path.values()]
     assert len(operations) > 15
