@@ -68,6 +68,9 @@ class Connection(BoundedHeads):
         scope: MutableMapping[str, Any] = self.scope or {"headers": ()}  # type: ignore[assignment]
         request_id = self._ids.note(scope)
         log.warning("request %s: %s", request_id, detail)
+        # Of what the application has begun with, it counts itself. None of what is before it starts.
+        if self._in_head and (state := self.app_state.get("service")) is not None:
+            state.metrics.count_refused(status)
         self.transport.write(malformed.reply(request_id, status, detail))
         self.transport.close()
 

@@ -18,6 +18,8 @@ STAGE_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.0
 METHODS = {"GET", "HEAD", "PUT", "PATCH", "POST", "DELETE", "OPTIONS"}
 # Of requests that no route took: their paths are anything.
 NO_ROUTE = "none"
+# Of what is no request that could be read.
+NO_METHOD = "none"
 Told = list[Metric]
 
 
@@ -64,6 +66,10 @@ class Metrics:
         counter, histogram = self._known[key]
         counter.inc()
         histogram.observe(seconds)
+
+    def count_refused(self, status: int) -> None:
+        """Note what was answered before there was a whole head of a request: of no method, in no time."""
+        self._requests.labels(NO_METHOD, NO_ROUTE, status).inc()
 
     def text(self, now: Iterable[Metric]) -> bytes:
         """All in Prometheus's text format, with what is only known when it is asked for."""

@@ -55,6 +55,21 @@ MALFORMED = {
 }
 
 
+def test_what_is_refused_before_it_is_a_request_is_counted(serving: Process) -> None:
+    refused = 'hammingway_requests_total{method="none",route="none",status="400"}'
+    gone = 'hammingway_requests_total{method="POST",route="/v1/encode",status="499"}'
+    before = _count(serving, refused), _count(serving, gone)
+    assert _send(serving, MALFORMED["not HTTP"])[0] == 400
+    assert _count(serving, refused) == before[0] + 1
+    # The application has begun with it, and counts it, once.
+    assert _send(serving, MALFORMED["a chunk that is none"])[0] == 400
+    deadline = time.monotonic() + 20
+    while _count(serving, gone) == before[1]:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert (_count(serving, refused), _count(serving, gone)) == (before[0] + 1, before[1] + 1)
+
+
 @pytest.mark.parametrize("name", MALFORMED)
 def test_what_is_no_http_is_told_so(serving: Process, name: str) -> None:
     status, headers, body = _send(serving, MALFORMED[name])
@@ -161,6 +176,7 @@ def test_headers_without_end_are_cut_off(serving: Process, part: bytes) -> None:
         assert head.startswith(b"HTTP/1.1 431 ")
         assert json.loads(body)["detail"] == "request: expected headers of at most 131072 bytes, got more"
     assert serving.client.get("/livez").is_success
+    assert _count(serving, 'hammingway_requests_total{method="none",route="none",status="431"}') > 0
 
 
 def test_headers_that_are_as_long_as_allowed_are_taken(serving: Process) -> None:
