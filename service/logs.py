@@ -4,6 +4,7 @@ What is logged is never what was sent: no documents, payloads or keys, at any le
 """
 
 import logging
+import re
 from contextvars import ContextVar
 from copy import deepcopy
 from datetime import UTC, datetime
@@ -12,10 +13,13 @@ from typing import Any, Literal
 import orjson
 from uvicorn.config import LOGGING_CONFIG
 
+from service.keys import PREFIX
+
 Format = Literal["text", "json"]
 TEXT = "%(levelname)s:     %(message)s"
 ACCESS = "uvicorn.access"
 ACCESS_PARTS = ("client", "method", "path", "http_version", "status")
+_KEY = re.compile(rf"{PREFIX}[\w-]{{20,}}")
 # Set for each request by the middleware, so that what is logged on its way tells which it was.
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
@@ -45,13 +49,16 @@ def configuration(level: str, form: Format) -> dict[str, Any]:
 
 
 class PathOnly(logging.Filter):
-    """Leaves the query out of an access: a filter in it is content."""
+    """Leaves the query out of an access, as a filter in it is content, and a key that somebody put into the path."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Cut the path; lets every record pass."""
         if isinstance(record.args, tuple) and len(record.args) == len(ACCESS_PARTS):
             client, method, path, *rest = record.args
-            record.args = (client, method, str(path).partition("?")[0], *rest)
+            only = str(path).partition("?")[0]
+            if PREFIX in only:
+                only = _KEY.sub(f"{PREFIX}...", only)
+            record.args = (client, method, only, *rest)
         return True
 
 

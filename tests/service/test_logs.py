@@ -64,12 +64,15 @@ def _send(serving: Process) -> None:
         assert client.post("/v1/encode", json={"hasher": "digits", "inputs": [{"image": image}]}).is_success
         for headers in ({"Authorization": f"Bearer {WRONG}"}, {"Authorization": f"Basic {WRONG}"}):
             assert client.get("/v1/models", headers=headers).status_code == 401
+        for path in (f"/v1/models/{KEY}", f"/v1/collections/notes/items/{KEY}?key={KEY}", f"/{WRONG}"):
+            assert client.get(path).status_code in (404, 422)
         assert client.get("/v1/models", headers={"Cookie": SECRET, "X-Request-ID": REQUEST}).is_success
 
 
 def test_nothing_that_was_sent_is_logged(logged: str) -> None:
     assert "/v1/collections/notes/search" in logged
     assert "/v1/collections/notes/items" in logged
+    assert "/v1/models/hw_... " in logged
     for secret in (SECRET, KEY, WRONG, base64.b64encode(SECRET.encode()).decode()[:20], line(Role.ADMIN, KEY)[6:]):
         assert secret not in logged
 
