@@ -109,9 +109,7 @@ class Milvus:
         with suppress(ChangedMeanwhileError):
             mark = self.pairs.mark(now)
             if mark is None:
-                self.names.take(row.name)
-                self.names.drop(row.number)
-                return True
+                return self.names.end(now)
             # Its items are deleted by whoever does the jobs.
             return self.endings.end(mark, "gone") is not None
         return False

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from contextlib import suppress
 from time import monotonic
 from typing import Any
 
@@ -16,6 +17,8 @@ from service.store.errors import UnknownCollectionError
 UNKNOWN_COLLECTION = 100
 NOT_LOADED = 101
 UNREACHABLE = 2
+# Of a collection that is deleted while it is read, without a code of its own; also while Milvus moves it.
+LET_GO = "channel not available"
 CONNECT_SECONDS = 3.0
 log = logging.getLogger(__name__)
 # Told with whole tracebacks there, and again by whoever answers the request.
@@ -50,6 +53,20 @@ class Connection:
             return getattr(self._connected(), method)(*arguments, **named)
         except Exception as error:
             raise _translated(error) from error
+
+    def rename(self, milvus_name: str, new: str) -> bool:
+        """Give a collection another name; False where it has not that one any more: of several at once one does."""
+        try:
+            self.call("rename_collection", milvus_name, new)
+        except UnknownCollectionError:
+            return False
+        except StoreUnavailableError:
+            # Milvus looks at the new name first, which it may have got from somebody else by now.
+            with suppress(UnknownCollectionError):
+                self.call("describe_collection", milvus_name)
+                raise
+            return False
+        return True
 
     def close(self) -> None:
         """End the connection."""
@@ -90,7 +107,7 @@ def _translated(error: Exception) -> HammingwayError:
     told = _told(error)
     if code == UNKNOWN_COLLECTION:
         return UnknownCollectionError("expected a collection that is there, got one that was deleted meanwhile")
-    if code == NOT_LOADED:
+    if code == NOT_LOADED or (isinstance(error, MilvusException) and LET_GO in str(error.message)):
         return NotLoadedError(f"expected the collection to be in Milvus's memory, it is not yet: {told}")
     return StoreUnavailableError(f"expected Milvus to answer, it does not now: {told}")
 

@@ -41,7 +41,7 @@ class Endings:
     def settle(self, mark: Mark) -> None:
         """Give the name to what is to have it, and what is kept back to itself; nothing where that is done."""
         now = self._names.row(mark.name)
-        if now is None or now.number not in (mark.old, mark.new) or mark.stage in ("coding", "ready"):
+        if now is None or now.number not in (mark.old, mark.new) or mark.stage in ("begun", "coding", "ready"):
             return
         if mark.stage == "gone":
             self._names.take(mark.name)
@@ -49,7 +49,13 @@ class Endings:
         if now.number != mark.named and self._is_still(mark):
             self._names.pass_on(mark.name, mark.named)
         if mark.over:
-            self._names.note_recoding(mark.named, None)
+            self.forget(mark.named, mark.number)
+
+    def forget(self, number: int, recoding: int) -> None:
+        """Have nobody take a collection for a part of a re-coding that is over; nothing where it is part of another."""
+        with suppress(UnknownCollectionError):
+            if self._names.numbered(number).recoding == recoding:
+                self._names.note_recoding(number, None)
 
     def sweep(self, mark: Mark) -> list[Job]:
         """Delete what is not kept of one that is over; returns its jobs, which are over then."""

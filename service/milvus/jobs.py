@@ -11,6 +11,7 @@ from models.folder import DamagedHasherError
 from service.errors import ConflictError, MissingHasherError, StoreUnavailableError, UnknownJobError
 from service.milvus.endings import Endings
 from service.milvus.ledger import Ledger
+from service.milvus.leftovers import Leftovers
 from service.milvus.marks import Mark, Marks
 from service.milvus.recoding import MilvusRecodings
 from service.store import jobs
@@ -19,6 +20,8 @@ from service.store.jobs import Job, Kind, State
 from service.watching import told
 
 POLL_SECONDS = 0.5
+# Longer than it takes to make a collection, or to delete one.
+SWEPT_EACH_SECONDS = 600.0
 # What passes by itself, or by somebody's help: the job waits, longer each time.
 PASSING = (ChangedMeanwhileError, DamagedHasherError, MissingHasherError, StoreBusyError, StoreUnavailableError)
 SHORTEST_WAIT, LONGEST_WAIT = 1.0, 30.0
@@ -29,11 +32,15 @@ log = logging.getLogger(__name__)
 class MilvusJobs:
     """One per process. Its thread looks for work; of all replicas the one whose turn it is does it."""
 
-    def __init__(self, marks: Marks, ledger: Ledger, endings: Endings, recodings: MilvusRecodings) -> None:
+    def __init__(
+        self, marks: Marks, ledger: Ledger, endings: Endings, recodings: MilvusRecodings, leftovers: Leftovers
+    ) -> None:
         self._marks = marks
+        self._leftovers = leftovers
         self._ledger = ledger
         self._endings = endings
         self._recodings = recodings
+        self._sweep_at = monotonic()
         self._stopping = threading.Event()
         self._wanted = threading.Event()
         self._thread: threading.Thread | None = None
@@ -79,16 +86,20 @@ class MilvusJobs:
             raise ConflictError(f"expected a job that is not over, job {number} is")
         if job.kind != "recode":
             raise ConflictError(f"expected a job that can be cancelled, job {number} only clears up")
-        mark = next((mark for mark in self._marks.all() if mark.job.number == number), None)
-        if mark is None or mark.over or mark.stage == "switched" or self._endings.end(mark, "back") is None:
-            raise ConflictError(f"expected a job that is not over, job {number} just ends")
-        self.wake()
-        return self.get(number)
+        while True:
+            mark = next((mark for mark in self._marks.all() if mark.job.number == number), None)
+            if mark is None or mark.over or mark.stage == "switched":
+                raise ConflictError(f"expected a job that is not over, job {number} just ends")
+            # Where it comes to another stage between the two, it is tried anew.
+            if self._endings.end(mark, "back") is not None:
+                self.wake()
+                return self.get(number)
 
     def _run(self) -> None:
         while not self._stopping.is_set():
             try:
                 self._work()
+                self._sweep()
             except StoreUnavailableError:
                 # Requests tell of it.
                 log.debug("jobs could not be looked for", exc_info=True)
@@ -112,22 +123,33 @@ class MilvusJobs:
             if monotonic() >= self._waits.get(mark.number, (0.0, 0.0))[0] and self._goes_on():
                 self._go_on(mark)
 
+    def _sweep(self) -> None:
+        if monotonic() >= self._sweep_at:
+            self._sweep_at = monotonic() + SWEPT_EACH_SECONDS
+            for name in self._leftovers.sweep():
+                log.info("%s was deleted: a service that was killed had left it", name)
+
     def _is_to_do(self, mark: Mark) -> bool:
         if mark.stage == "switched":
             # Where the one that asked for the switch was killed.
             self._endings.settle(mark)
         # A job that is over while items are still coded was ended by one that was killed before the rest of it.
-        return mark.over or mark.job.unfinished or mark.stage == "coding"
+        return mark.over or mark.job.unfinished or mark.stage in ("begun", "coding")
 
     def _goes_on(self) -> bool:
         return not self._stopping.is_set() and self._ledger.hold()
 
     def _go_on(self, mark: Mark) -> None:
         """Do a job until it is over, or has to wait, or the process stops."""
-        now: Mark | None = mark
         try:
-            if not mark.over:
-                now = self._marks.note(_running(mark)) if mark.job.unfinished else self._endings.end(mark, "back")
+            # Those before it may have taken hours.
+            now = next((each for each in self._marks.all() if each.number == mark.number), None)
+            if now is not None and now.stage == "begun":
+                mark = now
+                now = self._recodings.step(now)
+            if now is not None and not now.over:
+                mark = now
+                now = self._marks.note(_running(now)) if now.job.unfinished else self._endings.end(now, "back")
             while now is not None and not now.over and now.job.unfinished and self._goes_on():
                 mark = now
                 now = self._recodings.step(now)

@@ -87,11 +87,8 @@ class Ledger:
 
     def _passed(self, turn: Turn, owner: str) -> Turn | None:
         """The next turn, of that owner; None where somebody else took it: of those who are at this one, one can."""
-        with suppress(UnknownCollectionError):
-            following = Turn(turn.number + 1, owner)
-            self._connection.call("rename_collection", turn.milvus_name, following.milvus_name)
-            return following
-        return None
+        following = Turn(turn.number + 1, owner)
+        return following if self._connection.rename(turn.milvus_name, following.milvus_name) else None
 
     def _renew(self, turn: Turn) -> bool:
         if monotonic() - self._renewed >= RENEWED_EACH_SECONDS:

@@ -3,6 +3,9 @@
 Milvus renames a collection only where it still has the name that it is renamed from. So of all who would take a
 re-coding from one stage to the next one does, whatever the replica; and what is noted of it goes to the name of the
 stage that it is noted at, and fails where that is over.
+
+One that begins is named by the collection that it codes anew, so that of several one begins; from then on by its own
+number: whoever still is at one that was given up can write nothing to the next one of the same collection.
 """
 
 import secrets
@@ -22,9 +25,10 @@ from service.store.jobs import Job, State, job_of
 
 PREFIX, ALIAS = "hammingwayrecoding_", "hammingwaymark_"
 PROPERTY, PROGRESS, DISCARD = "hammingway.mark", "hammingway.progress", "hammingway.discard"
-# `back`: the old codes stay; `done`: the new ones do; `gone`: none does.
-Stage = Literal["coding", "ready", "switched", "back", "done", "gone"]
+# `begun`: nobody has looked at it yet. `back`: the old codes stay; `done`: the new ones do; `gone`: none does.
+Stage = Literal["begun", "coding", "ready", "switched", "back", "done", "gone"]
 OVER: tuple[Stage, ...] = ("back", "done", "gone")
+ATTEMPTS = 5
 DELETED = "the collection was deleted"
 
 
@@ -58,7 +62,7 @@ class Mark:
     new_hasher: str | None
     automatic: bool
     progress: Progress
-    stage: Stage = "coding"
+    stage: Stage = "begun"
     discard: Job | None = None
 
     @property
@@ -83,7 +87,7 @@ class Mark:
 
     @property
     def milvus_name(self) -> str:
-        """Of one that is not over by the old number, so that there is one at most; afterwards by its own."""
+        """By the old number as long as it is but begun, so that there is one at most; afterwards by its own."""
         return _name(self, self.stage)
 
     def other(self, collection: int) -> int:
@@ -104,22 +108,27 @@ class Marks:
         self._connection = connection
 
     def add(self, mark: Mark) -> bool:
-        """Write a new one down; False where these items are being coded anew already."""
+        """Write a new one down; False where another one of these items is just begun."""
         told = {**asdict(mark), "progress": None, "stage": None, "discard": None}
         properties = {PROPERTY: orjson.dumps(told).decode(), PROGRESS: _packed(mark.progress)}
         # One of another description is another one to Milvus, which else would take the second for the first.
         description = f"{mark.number}"
         fields = schema.without_items(description)
-        try:
-            self._connection.call(
-                "create_collection", mark.milvus_name, schema=fields, num_shards=1, properties=properties
-            )
-        except StoreUnavailableError:
-            there = self._at(mark.milvus_name)
-            if there is None:
-                raise
-            if there.number != mark.number:
-                return False
+        for attempt in range(ATTEMPTS):
+            try:
+                self._connection.call(
+                    "create_collection", mark.milvus_name, schema=fields, num_shards=1, properties=properties
+                )
+            except StoreUnavailableError:
+                there = self._at(mark.milvus_name)
+                if there is None and attempt < ATTEMPTS - 1:
+                    # The one that was there came to another stage between the two looks.
+                    continue
+                if there is None:
+                    raise
+                if there.number != mark.number:
+                    return False
+            break
         self.publish(mark)
         return True
 
@@ -142,10 +151,8 @@ class Marks:
 
     def advance(self, mark: Mark, stage: Stage) -> Mark | None:
         """Take it to a stage; None where somebody else took it from the one that it was at."""
-        with suppress(UnknownCollectionError):
-            self._connection.call("rename_collection", mark.milvus_name, _name(mark, stage))
-            return replace(mark, stage=stage)
-        return None
+        moved = self._connection.rename(mark.milvus_name, _name(mark, stage))
+        return replace(mark, stage=stage) if moved else None
 
     def note(self, mark: Mark) -> Mark | None:
         """Write down how far it is; None where it is at that stage no more."""
@@ -185,7 +192,7 @@ def new_number() -> int:
 
 
 def _name(mark: Mark, stage: Stage) -> str:
-    return f"{PREFIX}{mark.number if stage in OVER else mark.old}_{stage}"
+    return f"{PREFIX}{mark.old if stage == 'begun' else mark.number}_{stage}"
 
 
 def _alias(number: int) -> str:

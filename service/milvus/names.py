@@ -1,6 +1,7 @@
 """Collections by name and by number: the name is an alias in Milvus, of the Milvus collection that has the items."""
 
 from contextlib import suppress
+from time import sleep
 
 from models.versions import NAME
 from service.errors import StoreUnavailableError
@@ -9,6 +10,8 @@ from service.milvus.connection import Connection
 from service.milvus.table import Table
 from service.store.errors import UnknownCollectionError
 from service.store.schema import CollectionRow, IndexSettings
+
+ATTEMPTS, LET_GO_SECONDS = 5, 0.2
 
 
 class Names:
@@ -54,14 +57,23 @@ class Names:
 
     def give(self, row: CollectionRow) -> bool:
         """Give it its name; False where another one has that: of several that would have it one gets it."""
-        try:
-            self._connection.call("create_alias", schema.items_name(row.number), schema.alias(row.name))
-        except StoreUnavailableError:
-            there = self.row(row.name)
-            if there is None:
-                raise
-            return there.number == row.number
-        return True
+        alias = schema.alias(row.name)
+        for attempt in range(ATTEMPTS):
+            try:
+                self._connection.call("create_alias", schema.items_name(row.number), alias)
+            except StoreUnavailableError:
+                there = self.row(row.name)
+                if there is not None:
+                    return there.number == row.number
+                if attempt == ATTEMPTS - 1:
+                    raise
+                # The one that had it is just deleted; or who deleted it was killed before that let go of it.
+                sleep(LET_GO_SECONDS)
+                if attempt == ATTEMPTS - 2:
+                    self._let_go(alias)
+            else:
+                return True
+        raise AssertionError("returned or raised in the last attempt")
 
     def pass_on(self, name: str, number: int) -> None:
         """Give a name that is there to another one: at no moment is there none of that name, or two."""
@@ -70,6 +82,22 @@ class Names:
     def take(self, name: str) -> None:
         """Let nothing have that name."""
         self._connection.call("drop_alias", schema.alias(name))
+
+    def end(self, row: CollectionRow) -> bool:
+        """Let nothing have its name, and delete its items; False where somebody else did.
+
+        So a name that another one was given meanwhile is not taken from that.
+        """
+        if not self._connection.rename(schema.items_name(row.number), schema.gone_name(row.number)):
+            return False
+        self.clear(schema.gone_name(row.number))
+        return True
+
+    def clear(self, milvus_name: str) -> None:
+        """Delete a Milvus collection and what leads to it; nothing where it is gone."""
+        with suppress(UnknownCollectionError):
+            self._let_go(milvus_name)
+            self._connection.call("drop_collection", milvus_name)
 
     def drop(self, number: int) -> None:
         """Delete the items of what has no name, or has none any more; nothing where they are gone."""
@@ -85,6 +113,14 @@ class Names:
         """Have it searched in another way."""
         properties = schema.index_properties(index)
         self._connection.call("alter_collection_properties", schema.items_name(number), properties)
+
+    def _let_go(self, milvus_name: str) -> None:
+        """Have no name lead to it, where it is one that is deleted."""
+        with suppress(UnknownCollectionError):
+            described = self._connection.call("describe_collection", milvus_name)
+            if described["collection_name"].startswith(schema.GONE):
+                for alias in described["aliases"]:
+                    self._connection.call("drop_alias", alias)
 
     def _described(self, milvus_name: str) -> CollectionRow | None:
         with suppress(UnknownCollectionError):

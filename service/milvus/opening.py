@@ -15,6 +15,7 @@ from service.milvus.connection import Connection
 from service.milvus.endings import Endings
 from service.milvus.jobs import MilvusJobs
 from service.milvus.ledger import Ledger
+from service.milvus.leftovers import Leftovers
 from service.milvus.marks import Marks
 from service.milvus.moments import MilvusMoments
 from service.milvus.names import Names
@@ -50,7 +51,8 @@ def opened(address: Address, hashers: Hashers, stages: Stages = untimed) -> Iter
         backend = Milvus(connection, names, pairs, endings, stages)
         moments = MilvusMoments(backend)
         recodings = MilvusRecodings(names, marks, endings, pairs, anew)
-        jobs = stack.enter_context(closing(MilvusJobs(marks, Ledger(connection), endings, recodings)))
+        ledger, leftovers = Ledger(connection), Leftovers(connection, names, marks)
+        jobs = stack.enter_context(closing(MilvusJobs(marks, ledger, endings, recodings, leftovers)))
         yield Opened(
             Collections(backend, hashers, Upserts(backend, hashers, stages), stages),
             Duplicates(backend, moments),

@@ -53,6 +53,9 @@ class Pairs:
         if mark is not None and mark.over:
             # Whoever ended it may have been killed before what is kept was back to itself.
             self._endings.settle(mark)
+        elif mark is None:
+            # Or before all of it was forgotten.
+            self._endings.forget(row.number, row.recoding)
         if mark is None or mark.over:
             raise ChangedMeanwhileError("expected a re-coding to go on as it was, it ended meanwhile")
         return mark

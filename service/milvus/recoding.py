@@ -4,6 +4,7 @@ As `service.recoding`, whose words these are; but it walks in the order of ids, 
 items. The second only compares, as a service that was killed between its two writes leaves the two different.
 """
 
+from contextlib import suppress
 from dataclasses import replace
 from time import monotonic
 from typing import cast
@@ -62,10 +63,10 @@ class MilvusRecodings:
             self._names.drop(mark.new)
             raise _under_way(name)
         now = self._row(name)
-        if now.number != row.number or now.recoding is not None:
+        if now.number != row.number or now.recoding not in (None, mark.number):
             # Begun by somebody else, who has come farther by now.
             self._names.drop(mark.new)
-            self._marks.drop(mark)
+            self._marks.drop(self._marks.find(mark.number) or mark)
             raise _under_way(name)
         self._names.note_recoding(mark.old, mark.number)
         return mark.job
@@ -73,8 +74,7 @@ class MilvusRecodings:
     def state(self, name: str) -> State:
         """The re-coding that a collection is under; raises UnknownRecodingError where there is none."""
         mark = self._required(name)
-        stage = cast(store.Stage, mark.stage)
-        return State(name, mark.old_hasher, mark.new_hasher, stage, mark.automatic, mark.job.number)
+        return State(name, mark.old_hasher, mark.new_hasher, _told(mark), mark.automatic, mark.job.number)
 
     def switch(self, name: str, without_refused: bool = False) -> State:
         """Search by the new codes; raises ConflictError unless they are ready.
@@ -83,7 +83,7 @@ class MilvusRecodings:
         """
         mark = self._required(name)
         if mark.stage != "ready":
-            raise ConflictError(f"expected a re-coding that is ready, got one that is {mark.stage}")
+            raise ConflictError(f"expected a re-coding that is ready, got one that is {_told(mark)}")
         missing = self._missing(mark)
         if missing and not without_refused:
             raise ConflictError(f"expected all items to be coded by the new hasher: {told_missing(missing)}")
@@ -108,13 +108,15 @@ class MilvusRecodings:
         while True:
             mark = self._required(name)
             if mark.stage != "switched":
-                raise ConflictError(f"expected a re-coding that was switched, got one that is {mark.stage}")
+                raise ConflictError(f"expected a re-coding that was switched, got one that is {_told(mark)}")
             ended = self._endings.end(mark, "done", "succeeded")
             if ended is not None and ended.discard is not None:
                 return ended.discard
 
     def step(self, mark: Mark) -> Mark | None:
         """Code some items anew, or be done; returns it as it is then, None where somebody else took it further."""
+        if mark.stage == "begun":
+            return self._take_on(mark)
         if mark.stage != "coding":
             return self._complete(mark)
         started = monotonic()
@@ -126,12 +128,27 @@ class MilvusRecodings:
         noted = self._marks.note(replace(mark, progress=replace(now, job=job)))
         return self._make_ready(noted) if noted is not None and noted.progress.walk == DONE else noted
 
+    def _take_on(self, mark: Mark) -> Mark | None:
+        """Have all write to both from now on; who began it may have been killed before that."""
+        try:
+            known = self._names.numbered(mark.old).recoding
+        except UnknownCollectionError:
+            return self._without_items(mark)
+        other = None if known in (None, mark.number) else self._marks.find(known)
+        if other is not None and not other.over:
+            # Begun while that was begun and taken on: who began it finds that out, too, or was killed.
+            self._endings.end(mark, "back")
+            return None
+        # Where somebody else takes it further, or deletes all, the next look at it finds that.
+        with suppress(UnknownCollectionError):
+            self._marks.publish(mark)
+            self._names.note_recoding(mark.old, mark.number)
+            return self._marks.advance(mark, "coding")
+        return None
+
     def _walked(self, mark: Mark) -> Progress:
         old, new = (self._pairs.table(number) for number in (mark.old, mark.new))
         if mark.progress.walk == CODING and not mark.progress.position:
-            # Who began it may have been killed before this.
-            self._marks.publish(mark)
-            self._names.note_recoding(mark.old, mark.number)
             new.prepare()
         if mark.progress.walk == CODING:
             return self._code(mark.progress, old, new)
@@ -146,6 +163,9 @@ class MilvusRecodings:
         named = self._names.row(mark.name)
         if named is None or named.number not in (mark.old, mark.new):
             self._endings.end(mark, "gone")
+        elif named.number == mark.old:
+            # Who began it found another one begun, and was killed before it had cleared up all.
+            self._endings.end(mark, "back")
         return None
 
     def _code(self, progress: Progress, old: Table, new: Table) -> Progress:
@@ -249,6 +269,11 @@ class MilvusRecodings:
         if row is None:
             raise unknown_collection(name)
         return row
+
+
+def _told(mark: Mark) -> store.Stage:
+    """The stage that users are told."""
+    return "coding" if mark.stage == "begun" else cast(store.Stage, mark.stage)
 
 
 def _under_way(name: str) -> ConflictError:

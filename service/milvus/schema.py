@@ -20,7 +20,7 @@ from pymilvus import CollectionSchema, DataType, MilvusClient
 from service.items import LONGEST_ID_BYTES
 from service.store.schema import CollectionRow, CollectionSettings, IndexSettings, StoredItem
 
-NAMED, ITEMS = "hammingway_", "hammingwayitems_"
+NAMED, ITEMS, GONE = "hammingway_", "hammingwayitems_", "hammingwaygone_"
 PROPERTY, INDEX_PROPERTY, RECODING = "hammingway.collection", "hammingway.index", "hammingway.recoding"
 FORMAT = 2
 LONGEST_TEXT = 65_535
@@ -42,6 +42,11 @@ def alias(name: str) -> str:
 def items_name(number: int) -> str:
     """The Milvus collection with the items of a collection."""
     return f"{ITEMS}{number}"
+
+
+def gone_name(number: int) -> str:
+    """The same from when it is deleted: of all who would delete it one can give it that name."""
+    return f"{GONE}{number}"
 
 
 def fields(settings: CollectionSettings) -> CollectionSchema:
@@ -122,7 +127,9 @@ def recoding_property(recoding: int | None) -> dict[str, str]:
 
 
 def collection_row(described: Mapping[str, Any]) -> CollectionRow | None:
-    """A collection as Milvus describes it, or None of one that the service did not make."""
+    """A collection as Milvus describes it, or None of one that the service did not make, or that is just deleted."""
+    if described["collection_name"].startswith(GONE):
+        return None
     found = described.get("properties", {})
     told = orjson.loads(found.get(PROPERTY, "{}"))
     if told.get("format") != FORMAT:

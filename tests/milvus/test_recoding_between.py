@@ -4,22 +4,24 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
 
 from service.coding_anew import CodingAnew
 from service.collections import NewCollection
-from service.errors import MissingHasherError
+from service.errors import ConflictError, MissingHasherError
 from service.filters import parse_filter
 from service.hashers import Hashers
 from service.items import Item, Query, Wanted
+from service.milvus import schema
 from service.milvus.address import Address
 from service.milvus.connection import Connection
 from service.milvus.ledger import Ledger
-from service.milvus.marks import Mark
+from service.milvus.marks import Mark, Marks
 from service.milvus.opening import Opened, opened
 from service.milvus.pairs import Pairs
 from service.milvus.schema import stored_item
@@ -31,6 +33,7 @@ from tests.recoding.conftest import versions
 
 __all__ = ["versions"]
 QUERY = [Query("vector", [0.5] * 12)]
+T = TypeVar("T")
 Vectors = dict[str, list[float]]
 
 
@@ -175,6 +178,7 @@ def test_what_was_written_to_one_half_alone_as_its_service_was_killed_is_made_th
     # Before the first walk, and between the two.
     tear(5, "ah", "b")
     service.step("torn")
+    assert service.step("torn") is not None
     tear(6, "ci", "d")
     service.finish_job("torn")
     mark = service.mark("torn")
@@ -259,6 +263,114 @@ def test_of_several_that_begin_at_once_one_does(milvus: MilvusServer, versions: 
     assert service.mark("at-once").job.state == "succeeded"
 
 
+def test_one_begun_while_another_one_is_taken_on_is_refused_and_leaves_nothing(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.create("taken-on", _vectors(15, "ab"))
+    plain = Marks.add
+    first: list[jobs.Job] = []
+
+    def add(self: Marks, mark: Mark) -> bool:
+        if not first:
+            first.append(jobs.new("recode", "", 0, "", 0))
+            first[:] = [service.recodings.begin("taken-on", "vectors@2", False)]
+            service.step("taken-on")
+        return plain(self, mark)
+
+    monkeypatch.setattr(Marks, "add", add)
+    with pytest.raises(ConflictError, match="expected 'taken-on' not to be under re-coding, it is"):
+        service.recodings.begin("taken-on", "vectors@3", False)
+    mark = service.mark("taken-on")
+    assert (mark.job.number, mark.stage) == (first[0].number, "coding")
+    assert _items_of(service, "taken-on") == {mark.old, mark.new}
+    assert [each.number for each in service.recodings._marks.all() if each.name == "taken-on"] == [mark.number]
+    service.recodings.roll_back("taken-on")
+
+
+def test_one_that_changes_its_stage_while_another_one_begins_is_no_failure_of_milvus(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.create("moves-on", _vectors(16, "ab"))
+    plain_add, plain_at = Marks.add, Marks._at
+    found: list[Mark | None] = []
+
+    def add(self: Marks, mark: Mark) -> bool:
+        if not found:
+            found.append(None)
+            service.recodings.begin("moves-on", "vectors@2", False)
+            first = service.mark("moves-on")
+
+            def at(self: Marks, name: str) -> Mark | None:
+                if name == mark.milvus_name and found[0] is None:
+                    found[0] = self.advance(first, "coding")
+                return plain_at(self, name)
+
+            monkeypatch.setattr(Marks, "_at", at)
+        return plain_add(self, mark)
+
+    monkeypatch.setattr(Marks, "add", add)
+    with pytest.raises(ConflictError, match="expected 'moves-on' not to be under re-coding, it is"):
+        service.recodings.begin("moves-on", "vectors@3", False)
+    assert found[0] is not None
+    assert _items_of(service, "moves-on") == {found[0].old, found[0].new}
+    service.recodings.roll_back("moves-on")
+
+
+def _items_of(service: Service, name: str) -> set[int]:
+    """The numbers of all collections of that name, named or not."""
+    connection = service.recodings._marks._connection
+    made = [each for each in connection.call("list_collections") if each.startswith(schema.ITEMS)]
+    rows = [schema.collection_row(connection.call("describe_collection", each)) for each in made]
+    return {row.number for row in rows if row is not None and row.name == name}
+
+
+def test_of_several_that_end_or_delete_at_once_one_does(service: Service) -> None:
+    marks, names = service.recodings._marks, service.recodings._names
+    for turn in range(5):
+        service.create("ended", _vectors(20, "a"))
+        service.recodings.begin("ended", "vectors@2", False)
+        mark, row = service.mark("ended"), names.row("ended")
+        assert row is not None
+        moved = _four_at_once(partial(marks.advance, mark, "back"))
+        assert sorted(each is None for each in moved) == [False, True, True, True], turn
+        assert sorted(_four_at_once(partial(names.end, row))) == [False, False, False, True], turn
+
+
+def test_who_was_late_with_one_that_was_given_up_does_nothing_to_the_next_one(service: Service, versions: Path) -> None:
+    documents = _vectors(17, "abc")
+    service.create("given-up", documents)
+    for steps in range(4):
+        job = service.recodings.begin("given-up", "vectors@2", False)
+        for _ in range(steps):
+            service.step("given-up")
+        late = service.mark("given-up")
+        # As another replica knew them, whose turn it is, and who was at other work meanwhile.
+        service.recodings.roll_back("given-up")
+        following = service.recodings.begin("given-up", "vectors@3", False)
+        while not service.parts.jobs._shared._ledger.hold():
+            # Whoever had the last turn was no process of its own, and did not give it up.
+            time.sleep(0.05)
+        service.parts.jobs._shared._go_on(late)
+        if late.stage != "begun":
+            service.recodings.step(late)
+        assert service.mark("given-up").job.number == following.number != job.number
+        service.finish_job("given-up")
+        service.recodings.switch("given-up")
+        assert service.codes("given-up") == codes(versions, "vectors@3", documents)
+        service.recodings.roll_back("given-up")
+        service.look_for_work()
+    assert service.codes("given-up") == codes(versions, "vectors@1", documents)
+
+
+def test_a_collection_that_is_part_of_a_recoding_that_nobody_knows_is_written_again(service: Service) -> None:
+    service.create("forgotten", _vectors(18, "ab"))
+    number = service.recodings._row("forgotten").number
+    service.recodings._names.note_recoding(number, 7)
+    service.upsert("forgotten", _vectors(19, "c"))
+    assert sorted(service.codes("forgotten")) == ["a", "b", "c"]
+    assert service.recodings._row("forgotten").recoding is None
+
+
 def test_replicas_that_write_the_same_items_at_once_leave_both_halves_the_same(
     milvus: MilvusServer, versions: Path, service: Service
 ) -> None:
@@ -299,6 +411,12 @@ def test_replicas_that_write_the_same_items_at_once_leave_both_halves_the_same(
 def _held(table: Table) -> dict[str, tuple[str, list[float]]]:
     items = [stored_item(row) for row in table.query("", ["id", "code", "document"], 100, STRONG)]
     return {item.id: (item.code.hex(), np.frombuffer((item.document or b"")[1:], "<f4").tolist()) for item in items}
+
+
+def _four_at_once(call: Callable[[], T]) -> list[T]:
+    results: list[T] = []
+    _all_at_once([lambda: results.append(call())] * 4)
+    return results
 
 
 def _all_at_once(calls: list[Callable[[], object]]) -> None:
