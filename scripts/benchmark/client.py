@@ -21,7 +21,7 @@ class HttpError(HammingwayError):
 
 def request(method: str, path: str, body: bytes = b"", media_type: str = JSON) -> bytes:
     """The bytes of a request."""
-    head = f"{method} {path} HTTP/1.1\r\nHost: benchmark\r\n"
+    head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\n"
     if body:
         head += f"Content-Type: {media_type}\r\n"
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
