@@ -219,7 +219,14 @@ class Watching:
 
         Raises ConflictError where that cannot be.
         """
-        cancelled = self._ledger.note(number, jobs.cancelled)
+
+        def end(before: Job) -> Job:
+            # What was not written down yet is known here: that it has begun, and how far it is.
+            own = self.now().get(before.number)
+            known = before if own is None or not own.job.unfinished else _merged(before, own.job)
+            return jobs.cancelled(known)
+
+        cancelled = self._ledger.note(number, end)
         if cancelled is not None and (watched := self.now().get(cancelled.number)) is not None:
             watched.cancel()
         return cancelled

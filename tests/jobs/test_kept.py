@@ -205,6 +205,24 @@ def test_one_that_is_held_is_cancelled_and_stays_so_when_it_is_written(monkeypat
     ]
 
 
+def test_who_cancels_is_told_what_its_process_knows(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, ledger = Clock(monkeypatch), Counting()
+    watching = Watching(ledger, lambda: "me", lambda: None)
+    watched = watching.queue("snapshot", "c")
+    watched.start()
+    watched.expect(9)
+    watched.advance(4)
+    # All that was written down is that it was queued.
+    assert [(job.state, job.done) for job in ledger.kept.all()] == [("queued", 0)]
+    told = watching.cancel(watched.job.number)
+    assert told is not None
+    assert (told.state, told.done, told.total, told.owner) == ("cancelled", 4, 9, "me")
+    assert told.started is not None and told.ended is not None
+    assert ledger.kept.all() == [told]
+    with pytest.raises(ConflictError, match="is not over"):
+        watching.cancel(told.number)
+
+
 def test_what_could_not_be_queued_is_no_job_once_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
     clock, ledger = Clock(monkeypatch), Counting()
     watching = Watching(ledger, lambda: "me", lambda: None)
