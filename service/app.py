@@ -45,6 +45,7 @@ from service.http.application import Application
 from service.http.direct import DirectRoutes
 from service.http.frame import Frame
 from service.http.head import Head
+from service.http.held import HeldBodies
 from service.http.measuring import Metrics
 from service.http.parameters import KnownParameters
 from service.http.searches import Combined, combine
@@ -123,6 +124,7 @@ def create_app(settings: Settings) -> Application:
     """The application over the folders that the settings name; nothing is opened before it starts."""
     keys = parse_keys(settings.keys)
     counted = Metrics()
+    held = HeldBodies(settings.max_held_bytes)
     traced = _traced(settings.traces_endpoint, counted.stage)
 
     @asynccontextmanager
@@ -152,6 +154,7 @@ def create_app(settings: Settings) -> Application:
                 parts.recodings,
                 parts.jobs,
                 taking,
+                held,
             )
             start = asyncio.create_task(_get_ready(state, parts))
             try:
@@ -181,7 +184,7 @@ def create_app(settings: Settings) -> Application:
     app.wrap(Head)
     app.wrap(TimeLimit, seconds=settings.max_seconds)
     traced.install(app)
-    app.wrap(Frame, metrics=counted)
+    app.wrap(Frame, metrics=counted, held=held)
     problems.install(app)
     docs.install(app)
     openapi.install(app, bool(keys))

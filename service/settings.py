@@ -46,6 +46,9 @@ class Settings(BaseSettings):
     )
     queue: Positive = Field(1000, description="requests that may wait in a process; more are answered 429")
     max_body_bytes: Positive = Field(64 * 2**20, description="largest JSON body")
+    max_held_bytes: Positive = Field(
+        512 * 2**20, description="most of all JSON bodies at one time, in a process; more are answered 429"
+    )
     max_line_bytes: Positive = Field(16 * 2**20, description="longest line of an NDJSON body")
     max_inflation: Positive = Field(
         200, description="what a byte of a compressed NDJSON body may become, beyond the size of a JSON body"

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from models.errors import InvalidInputError
 from service.errors import Fault, FaultsError, InvalidJsonError, TooLargeError
+from service.http.held import HeldBodies
 from service.http.inflating import Bound, inflated
 from service.http.problems import describe
 
@@ -18,12 +19,17 @@ JSON = "application/json"
 
 
 async def read(request: Request, max_bytes: int) -> bytes:
-    """The whole body, inflated; raises TooLargeError as soon as it is known to be more than `max_bytes`."""
+    """The whole body, inflated; raises TooLargeError as soon as it is known to be more than `max_bytes`.
+
+    Raises BusyError where the bodies of all requests are too much together.
+    """
+    held: HeldBodies = request.state.service.held
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > max_bytes:
         raise TooLargeError(f"expected a body of at most {max_bytes} bytes, got {declared}")
     body = bytearray()
     async for chunk in inflated(request, Bound(max_bytes)):
+        held.add(request.scope, len(chunk))
         body += chunk
         if len(body) > max_bytes:
             raise TooLargeError(f"expected a body of at most {max_bytes} bytes, got more")

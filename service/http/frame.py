@@ -6,6 +6,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.http import time_limit
 from service.http.headers import completed
+from service.http.held import HeldBodies
 from service.http.measuring import METHODS, NO_ROUTE, Metrics
 from service.http.request_ids import NAME, RequestIds
 
@@ -16,9 +17,10 @@ class Frame:
     One for all that is to be done, as each layer that looks at the reply took 4 to 8 microseconds of every request.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, held: HeldBodies) -> None:
         self._app = app
         self._metrics = metrics
+        self._held = held
         self._ids = RequestIds()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -33,12 +35,15 @@ class Frame:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 time_limit.stop(scope)
+                # Before the client knows, who may send the next one at once.
+                self._held.release(scope)
                 message["headers"] = completed([*message.get("headers", ()), request_id], scope["path"])
             await send(message)
 
         try:
             await self._app(scope, receive, send_framed)
         finally:
+            self._held.release(scope)
             route = getattr(scope.get("route"), "path_format", NO_ROUTE)
             method = scope["method"] if scope["method"] in METHODS else "other"
             self._metrics.count(method, route, status, perf_counter() - started)

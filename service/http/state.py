@@ -12,6 +12,7 @@ from service.collections import Collections
 from service.duplicates import Duplicates
 from service.errors import NotReadyError
 from service.hashers import Hashers
+from service.http.held import HeldBodies
 from service.http.measuring import Metrics
 from service.http.searches import Searches
 from service.keys import Keys
@@ -55,6 +56,7 @@ class State:
     recodings: Recoder
     jobs: WatchedBoard
     snapshots: Snapshots
+    held: HeldBodies
     readiness: Readiness = field(default_factory=Readiness)
 
 

@@ -11,6 +11,7 @@ import pytest
 from service.http import problems
 from service.http.application import Application
 from service.http.frame import Frame
+from service.http.held import HeldBodies
 from service.http.measuring import Metrics
 from service.settings import Settings
 
@@ -71,7 +72,7 @@ def test_the_page_for_people_runs_its_own_scripts_and_no_others(client: httpx.Cl
 
 def test_a_reply_to_a_bug_has_them_as_all_have() -> None:
     app = Application()
-    app.wrap(Frame, metrics=Metrics())
+    app.wrap(Frame, metrics=Metrics(), held=HeldBodies(1))
     problems.install(app)
 
     @app.get("/bug")
