@@ -65,37 +65,38 @@ Combined = Combining[Asked, Response]
 
 @dataclass(frozen=True)
 class Searches:
-    """Searches by two pools: `hurried` ones, and those that turn out to take long."""
+    """Searches that are made together, `hurried`, and what turns out to take long, each `alone` in another pool."""
 
     hurried: Combined
-    long: Combined
+    pool_of_long: Pool
+    alone: Callable[[Asked], Response]
 
     async def run(self, asked: Asked) -> Response:
         """The reply; raises BusyError where too many wait, and what is wrong with the search."""
         try:
             return await self.hurried.run(asked)
         except TakesLongError:
-            return await self.long.run(asked)
+            # One by one: where nobody waits any more when its turn comes, it is not begun.
+            return await self.pool_of_long.run(lambda: self.alone(asked))
 
 
 def combine(
     settings: Settings, collections: Collections, pool: Pool, of_long: Pool, combining: type[Combined] = Combining
 ) -> Searches:
     """Searches in the threads of a pool, and of one for those that take long."""
-    return Searches(
-        combining(pool, _answering(settings, collections, hurried=True)),
-        combining(of_long, _answering(settings, collections, hurried=False)),
-    )
 
+    def alone(asked: Asked) -> Response:
+        search = _understand(settings, asked, 0, hurried=False)
+        ((_, told),) = _replies(collections, [search])
+        if isinstance(told, Exception):
+            raise told
+        return told
 
-def _answering(
-    settings: Settings, collections: Collections, hurried: bool
-) -> Callable[[Sequence[Asked]], Iterator[list[Told]]]:
     def answer(asked: Sequence[Asked]) -> Iterator[list[Told]]:
         together: dict[tuple[str, Wanted], list[_Search]] = {}
         for place, each in enumerate(asked):
             try:
-                search = _understand(settings, each, place, hurried)
+                search = _understand(settings, each, place, hurried=True)
             except Exception as error:
                 yield _by_parts(asked, [(place, error)])
                 continue
@@ -107,7 +108,7 @@ def _answering(
         for group in together.values():
             yield _by_parts(asked, _replies(collections, group))
 
-    return answer
+    return Searches(combining(pool, answer), of_long, alone)
 
 
 def _by_parts(asked: Sequence[Asked], told: list[Told]) -> list[Told]:

@@ -20,7 +20,8 @@ class Reading:
             self._connection = connect(path, cache_kilobytes)
 
     def close(self) -> None:
-        """Close the connection, once a read under way is done."""
+        """Close the connection; a read under way, which may be one of minutes, is broken off."""
+        self._connection.interrupt()
         with self._lock:
             self._connection.close()
 

@@ -6,12 +6,13 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from service.store.errors import DamagedStoreError, UnknownCollectionError, UnusableStoreError
+from service.store.errors import DamagedStoreError, StorageError, UnknownCollectionError, UnusableStoreError
 from service.store.pages import Asked
 from service.store.reader import FEW, Position, Reader
 from service.store.schema import CollectionSettings, IndexSettings, StoredItem
@@ -197,6 +198,23 @@ def test_another_database_is_refused(tmp_path: Path, statement: str, error: type
         connection.execute(statement)
     with pytest.raises(error, match=r"hammingway\.sqlite"):
         Writer(path)
+
+
+def test_a_read_of_minutes_is_broken_off_when_its_reader_is_closed(store: Writer, tmp_path: Path) -> None:
+    reader, begun = Reader(tmp_path / "hammingway.sqlite"), threading.Event()
+
+    def read() -> None:
+        with reader._reading() as connection:
+            connection.create_function("begin", 0, begun.set)
+            endless = "WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n)"
+            connection.execute(f"{endless} SELECT max(x) FROM n WHERE begin() IS NULL").fetchone()
+
+    with ThreadPoolExecutor(1) as threads:
+        reading = threads.submit(read)
+        assert begun.wait(10)
+        reader.close()
+        with pytest.raises(StorageError, match="interrupted"):
+            reading.result(10)
 
 
 def test_a_file_that_is_no_database_is_refused_and_stays_as_it_was(tmp_path: Path) -> None:

@@ -78,11 +78,16 @@ def test_large_ones_are_made_one_after_the_other(tmp_path: Path) -> None:
 class Slow(Recorded):
     """Looks in its own time only, which is until `go` is set, for what has a filter."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.made: list[str] = []
+
     def search(self, name: str, queries: Sequence[Query], wanted: Wanted) -> Answer:
         """One match for each."""
         if wanted.filter is not None and wanted.hurried:
             raise TakesLongError
         assert wanted.filter is None or self.go.wait(10)
+        self.made.append(str(queries[0].document))
         return _told(queries)
 
 
@@ -97,8 +102,10 @@ def test_what_takes_long_holds_up_nothing_but_its_like(tmp_path: Path) -> None:
             body = {"query": {"code": f"{number:02x}"}, "filter": condition}
             return bytes((await searches.run(Asked("c", orjson.dumps(body)))).body)
 
-        long = [asyncio.create_task(asked(number, {"n": number})) for number in range(4)]
+        long = [asyncio.create_task(asked(number, {"n": number})) for number in range(5)]
         await asyncio.sleep(0.05)
+        gone = long.pop()
+        gone.cancel()
         quick = [await asyncio.wait_for(asked(number, None), 5) for number in range(4)]
         assert not any(each.done() for each in long)
         slow.go.set()
@@ -109,3 +116,5 @@ def test_what_takes_long_holds_up_nothing_but_its_like(tmp_path: Path) -> None:
 
     for replies in asyncio.run(main()):
         assert [orjson.loads(body)["results"][0]["id"] for body in replies] == ["00", "01", "02", "03"]
+    # Nobody waited for the fifth.
+    assert slow.made == ["00", "01", "02", "03"] * 2
