@@ -153,10 +153,12 @@ class Reader(Reading):
         with self._reading() as connection, transaction(connection, "DEFERRED"):
             return read_page(connection, collection, asked)
 
-    def matching(self, collection: int, condition: Condition, after: int) -> tuple[list[int], int]:
+    def matching(
+        self, collection: int, condition: Condition, after: int, by_ids: bool = False
+    ) -> tuple[list[int], int]:
         """Sequence numbers above `after`, ascending, of the items that a filter lets through; and the highest given.
 
-        Both of one moment.
+        Both of one moment. Reads what came after, of all collections, or `by_ids` the collection.
         """
         expression, parameters = compile_filter(condition)
         with self._reading() as connection, transaction(connection, "DEFERRED"):
@@ -164,10 +166,10 @@ class Reader(Reading):
             (highest,) = connection.execute(
                 "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'items'"
             ).fetchone()
-            # The plus keeps SQLite from walking the collection's ids, new or old, instead of the new rows alone.
+            # The plus keeps SQLite from going by that column: from walking all ids, new or old, or the rows of others.
+            which = "+sequence > ? AND collection = ?" if by_ids else "sequence > ? AND +collection = ?"
             rows = connection.execute(
-                "SELECT sequence FROM items"  # nosec B608  # constants of ours; values are parameters
-                f" WHERE sequence > ? AND +collection = ? AND ({expression}) ORDER BY sequence",
+                f"SELECT sequence FROM items WHERE {which} AND ({expression}) ORDER BY sequence",  # nosec B608  # constants of ours; values are parameters
                 (after, collection, *parameters),
             )
             return [sequence for (sequence,) in rows], highest

@@ -38,6 +38,7 @@ SIZES: list[tuple[Any, str, float]] = [
     (service.matching, "FORGET_FROM", 0),
     (service.matching, "FEW", 0.15),
     (service.matching, "READ_AT_ONCE", 60),
+    (service.matching, "PASSED_OVER", 1),
     (service.store.reader, "FEW", 5),
     (service.store.reader, "BLOCK_ROWS", 20),
     (service.store.statements, "REMOVALS_KEPT", REMOVALS_KEPT),
@@ -62,6 +63,7 @@ REACHED = (
     "filter answered from the nearest",
     "filter read in full",
     "filter read further",
+    "filter read by ids",
     FORGOTTEN,
     "few let through",
 )
@@ -112,8 +114,9 @@ def make_small(patch: pytest.MonkeyPatch) -> Counter[str]:
         "_apply",
         lambda follower, changes: "read anew" if changes.anew and follower._position.sequence else None,
     )
+    count(Reader, "matching", lambda *given: "filter read by ids" if given[4] else None)
     count(service.store.reader, "_first_of_many", lambda *_: "ties of many by id")
-    count(Reader, "matching", lambda *given: "filter read further" if given[-1] else "filter read in full")
+    count(Reader, "matching", lambda *given: "filter read further" if given[3] else "filter read in full")
     among_the_nearest, living = Matching._among_the_nearest, Matching._living
 
     def counted(*arguments: Any) -> Any:

@@ -2,6 +2,7 @@ import tracemalloc
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -115,3 +116,19 @@ def test_a_filter_that_is_known_does_not_wait_for_one_that_is_read(
             assert threads.submit(found, parts.collections, "00").result(10) == [[match(96, 2), match(97, 3)]]
             assert not reading.done()
         assert reading.result(10) == [[match(96, 2), match(97, 3)]]
+
+
+def test_of_few_among_many_of_others_only_they_are_read(shop: Collections, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(matching, "READ_AT_ONCE", 50)
+    monkeypatch.setattr(matching, "PASSED_OVER", 5)
+    shop.create("stall", NewCollection(bits=8))
+    # As many came before as would take long to read; those that are let through are not among the nearest.
+    shop.upsert("stall", [item(number) for number in (1, 2, 3, 4, 5, 6, 7, 8, 15, 16, 32, 64)])
+    wanted = Wanted(2, filter=parse_filter({"price": {"in": [7, 15, 31]}}), hurried=True)
+    search = partial(shop.search, "stall", [Query("code", "00")], wanted)
+    assert search().results == [[match(7, 3), match(15, 4)]]
+    # And as many since it was read first.
+    shop.upsert("shop", [item(number) for number in range(100)])
+    shop.upsert("stall", [item(31)])
+    shop.delete_items("stall", ["i007"])
+    assert search().results == [[match(15, 4), match(31, 5)]]
