@@ -68,7 +68,7 @@ def _lacking(source: Side, target: Side, advance: Advance) -> Iterator[dict[str,
     for one, other in _pairs(source, target, advance):
         if one is None:
             raise InvalidInputError(
-                f"expected items of {source.name!r} only, {target.name!r} has {_id(one, other)!r} too"
+                f"expected in {target.name!r} only items that the source has, too, got {_id(one, other)!r}"
             )
         if not _same(one, other):
             given = {name: getattr(one, name) for name in ("id", "code", "payload", "features", "document")}

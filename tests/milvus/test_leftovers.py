@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pymilvus import MilvusClient, MilvusException
 
 from service.collections import NewCollection
 from service.errors import StoreUnavailableError
@@ -157,6 +158,19 @@ def test_of_two_that_delete_one_does_and_what_was_made_anew_meanwhile_stays(
     monkeypatch.setattr(Names, "row", look)
     assert not backend.drop(row)
     assert service.collections.get("anew").bits == 16
+
+
+def test_one_that_is_deleted_while_it_is_read_is_unknown(service: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    service.collections.create("read", NewCollection(bits=8))
+
+    def query(*_: Any, **__: Any) -> Any:
+        monkeypatch.undo()
+        service.collections.delete("read")
+        raise MilvusException(65535, "delegator closed during wait tsafe: channel not available[channel=c]")
+
+    monkeypatch.setattr(MilvusClient, "query", query)
+    with pytest.raises(UnknownCollectionError):
+        service.collections.page("read", 10, "", None)
 
 
 def test_a_name_that_milvus_does_not_give_is_told(service: Opened, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -128,7 +128,7 @@ def test_payloads_that_python_or_a_glance_would_take_for_the_same_are_not(
 def test_items_that_only_the_target_has_are_left_and_told(two: Two) -> None:
     fill(two.here, "more", made(50))
     fill(two.there, "more", [{"id": "mine", "code": "00" * 4}])
-    with pytest.raises(InvalidInputError, match="expected items of 'more' only, 'more' has 'mine' too"):
+    with pytest.raises(InvalidInputError, match="expected in 'more' only items that the source has, too, got 'mine'"):
         copy(*two.sides("more"), nothing)
     assert two.there.item("more", "mine").code == "00" * 4
 
