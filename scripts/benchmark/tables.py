@@ -53,9 +53,11 @@ def print_rivals(rivals: list[Rival], title: str) -> None:
 
 
 def print_summary(figures: Figures) -> None:
-    """How many targets were met, and by how much the others were missed."""
+    """How many targets were met, and by how much the others were missed; nothing where none was set."""
     aimed = [figure for figure in figures.figures if figure.target is not None]
     missed = [figure for figure in aimed if not figure.met]
+    if not aimed:
+        return
     console = Console(width=WIDTH, highlight=False)
     console.print(f"{len(aimed) - len(missed)} of {len(aimed)} targets met")
     for figure in missed:
