@@ -28,5 +28,5 @@ WORKDIR /data
 VOLUME ["/data", "/hashers"]
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
-    CMD ["python", "-m", "service.healthcheck"]
+    CMD ["python", "-m", "service.process.healthcheck"]
 CMD ["python", "-m", "service"]

@@ -18,7 +18,7 @@ from scripts.datasets import DATA_DIR_HELP, DATA_HELP, open_dataset
 from scripts.datasets.shard import Shard
 from scripts.options import positive
 from scripts.outputs import check_writable
-from service.http.wording import told
+from service.http.replies.wording import told
 from service.settings import PREFIX, Settings
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from pydantic import ValidationError
 from pydantic_settings import CliApp, CliSettingsSource
 
 from models.errors import HammingwayError, InvalidInputError
-from service.http.wording import told
+from service.http.replies.wording import told
 from service.keys import parse_keys
-from service.server import serve
+from service.process.server import serve
 from service.settings import Settings
 from service.store.errors import DamagedStoreError
 from service.store.writer import Writer
@@ -87,7 +87,7 @@ def _require_traces(settings: Settings) -> None:
     if settings.traces_endpoint is None:
         return
     # Not known, nor imported, where nobody asks for it.
-    from service.traces import require_installed
+    from service.telemetry.traces import require_installed
 
     try:
         require_installed()

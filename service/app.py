@@ -12,14 +12,22 @@ from typing import Protocol, TypedDict
 from fastapi import FastAPI
 
 from models.errors import HammingwayError
-from service import logs
-from service.analyses import Analyses
-from service.background import Recoder, WatchedBoard
-from service.collections import Collections
-from service.combining import Combining
-from service.duplicates import Duplicates
-from service.hashers import Hashers
-from service.http import (
+from service.background.boards import Recoder, WatchedBoard
+from service.background.snapshots import Snapshots
+from service.coding.hashers import Hashers
+from service.collections.analyses import Analyses
+from service.collections.collections import Collections
+from service.collections.duplicates import Duplicates
+from service.http.description import openapi
+from service.http.layers.application import Application
+from service.http.layers.frame import Frame
+from service.http.layers.head import Head
+from service.http.layers.held import HeldBodies
+from service.http.layers.measuring import Metrics
+from service.http.layers.time_limit import TimeLimit
+from service.http.replies import problems
+from service.http.requests.parameters import KnownParameters
+from service.http.routes import (
     collections,
     compare,
     decode,
@@ -32,33 +40,25 @@ from service.http import (
     jobs,
     metrics,
     models,
-    openapi,
     pages,
-    problems,
     recode,
     search,
     snapshots,
     stats,
     version,
 )
-from service.http.application import Application
-from service.http.direct import DirectRoutes
-from service.http.frame import Frame
-from service.http.head import Head
-from service.http.held import HeldBodies
-from service.http.measuring import Metrics
-from service.http.parameters import KnownParameters
+from service.http.routes.direct import DirectRoutes
 from service.http.searches import Combined, combine
 from service.http.state import State
-from service.http.time_limit import TimeLimit
 from service.keys import parse_keys
 from service.opening import opened
-from service.pool import Pool
-from service.runs import Runs
 from service.settings import Settings
-from service.snapshots import Snapshots
-from service.stages import Stages
 from service.store.snapshots import sweep
+from service.telemetry import logs
+from service.telemetry.stages import Stages
+from service.threads.combining import Combining
+from service.threads.pool import Pool
+from service.threads.runs import Runs
 
 log = logging.getLogger(__name__)
 # Looked through in this order, 5 microseconds each: what is asked most often comes first.
@@ -223,8 +223,8 @@ class _Traced:
 def _traced(endpoint: str | None, stages: Stages) -> _Traced:
     if endpoint is None:
         return _Traced(stages)
-    from service.http.tracing import Trace
-    from service.traces import TracedCombining, TracedPool, Traces
+    from service.http.layers.tracing import Trace
+    from service.telemetry.traces import TracedCombining, TracedPool, Traces
 
     traces = Traces(endpoint)
 

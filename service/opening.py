@@ -6,20 +6,21 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from service.analyses import Analyses
-from service.coding_anew import CodingAnew
-from service.collections import Collections
-from service.duplicates import Duplicates
-from service.embedded import Embedded, EmbeddedMoments
-from service.hashers import Hashers
+from service.background.coding_anew import CodingAnew
+from service.background.queue import Jobs, Orphans, Work
+from service.background.recoding import Recodings
+from service.coding.hashers import Hashers
+from service.collections.analyses import Analyses
+from service.collections.collections import Collections
+from service.collections.duplicates import Duplicates
+from service.collections.embedded import Embedded, EmbeddedMoments
+from service.collections.upserts import Upserts
 from service.index.cores import Cores
 from service.index.follower import Follower
 from service.index.upkeep import Upkeep
-from service.jobs import Jobs, Orphans, Work
-from service.living import Living
-from service.matching import Matching
-from service.recoding import Recodings
-from service.stages import Stages, untimed
+from service.jobs.living import Living
+from service.jobs.watching import Watching
+from service.search.matching import Matching
 from service.store.connection import MANY_KILOBYTES, check
 from service.store.jobs import Kind
 from service.store.jobs_writer import JobsWriter
@@ -27,8 +28,7 @@ from service.store.reader import Reader
 from service.store.recoding_reader import RecodingReader
 from service.store.recoding_writer import RecodingWriter
 from service.store.writer import Writer
-from service.upserts import Upserts
-from service.watching import Watching
+from service.telemetry.stages import Stages, untimed
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def test_a_file_is_a_unit_and_all_tests_of_milvus_are_one() -> None:
-    assert unit("tests/service/test_flat.py::test_ties[a::b]") == "tests/service/test_flat.py"
+    assert unit("tests/service/index/test_flat.py::test_ties[a::b]") == "tests/service/index/test_flat.py"
     assert unit("tests/milvus/test_bounds.py::test_a") == unit("tests/milvus/test_server.py::test_b") == TOGETHER
 
 

@@ -8,8 +8,8 @@ from models.codes import Codes
 from scripts.benchmark.codes import item_id
 from scripts.benchmark.plan import K
 from scripts.benchmark.verify import Found
-from service.collections import Collections, NewCollection
-from service.hashers import Hashers
+from service.coding.hashers import Hashers
+from service.collections.collections import Collections, NewCollection
 from service.items import Item, Query, Wanted
 from service.opening import opened as opened_database
 from service.settings import Settings

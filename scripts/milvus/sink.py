@@ -14,12 +14,12 @@ from scripts.datasets import Dataset, Item
 from scripts.datasets.shard import Shard
 from scripts.documents import as_file
 from service import items
-from service.collections import Collections, NewCollection
+from service.coding.hashers import Hashers
+from service.collections.collections import Collections, NewCollection
 from service.errors import FaultsError, StoreUnavailableError
-from service.hashers import Hashers
+from service.http.replies.wording import told
 from service.http.schemas.documents import KINDS
 from service.http.schemas.fields import GivenPayload, Id
-from service.http.wording import told
 from service.milvus.address import Address
 from service.milvus.opening import opened
 from service.store.errors import UnknownCollectionError

@@ -8,7 +8,7 @@ from fastapi.openapi.models import HTTPBearer
 from fastapi.security.base import SecurityBase
 
 from service.errors import ForbiddenError, UnauthorizedError
-from service.http.web_pages import require_own
+from service.http.layers.web_pages import require_own
 from service.keys import Role
 
 SCHEME = "ApiKey"

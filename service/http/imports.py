@@ -10,14 +10,14 @@ from fastapi.responses import Response
 
 from models.errors import HammingwayError
 from service.errors import BusyError, Fault, FaultsError, TookTooLongError
-from service.http import ndjson
-from service.http.inflating import Bound, inflated
-from service.http.reply import reply
+from service.http.layers.time_limit import lift
+from service.http.replies.reply import reply
+from service.http.requests import ndjson
+from service.http.requests.inflating import Bound, inflated
 from service.http.state import State
-from service.http.time_limit import lift
-from service.runs import AbandonedError
+from service.jobs.watching import Watched
 from service.store.jobs import ItemError
-from service.watching import Watched
+from service.threads.runs import AbandonedError
 
 
 async def import_lines(collection: str, request: Request, state: State) -> Response:

@@ -11,19 +11,19 @@ from itertools import islice
 from fastapi.responses import Response
 
 from models.errors import InvalidInputError
-from service import rescoring
-from service.collections import Answer, Collections
-from service.combining import Combining
+from service.collections.collections import Answer, Collections
 from service.errors import FaultsError, TakesLongError
 from service.filters import parse_filter
-from service.http import multipart
-from service.http.body import parse_json, validate
-from service.http.matches import matches_told, require_bounded
-from service.http.reply import reply
+from service.http.replies.matches import matches_told, require_bounded
+from service.http.replies.reply import reply
+from service.http.requests import multipart
+from service.http.requests.body import parse_json, validate
 from service.http.schemas.search import SearchRequest
 from service.items import Match, Query, Wanted
-from service.pool import Pool
+from service.search import rescoring
 from service.settings import Settings
+from service.threads.combining import Combining
+from service.threads.pool import Pool
 
 DEFAULT_LIMIT = 10
 # What is found at one time for searches that are made together: each of them can hold as much, and waits for all.

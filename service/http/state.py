@@ -6,20 +6,20 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from models.errors import HammingwayError
-from service.analyses import Analyses
-from service.background import Recoder, WatchedBoard
-from service.collections import Collections
-from service.duplicates import Duplicates
+from service.background.boards import Recoder, WatchedBoard
+from service.background.snapshots import Snapshots
+from service.coding.hashers import Hashers
+from service.collections.analyses import Analyses
+from service.collections.collections import Collections
+from service.collections.duplicates import Duplicates
 from service.errors import NotReadyError
-from service.hashers import Hashers
-from service.http.held import HeldBodies
-from service.http.measuring import Metrics
+from service.http.layers.held import HeldBodies
+from service.http.layers.measuring import Metrics
 from service.http.searches import Searches
 from service.keys import Keys
-from service.pool import Pool
-from service.runs import Runs
 from service.settings import Settings
-from service.snapshots import Snapshots
+from service.threads.pool import Pool
+from service.threads.runs import Runs
 
 
 @dataclass

@@ -9,11 +9,11 @@ from functools import partial
 
 from service.index.collection import Building, CollectionIndex, Reached, unseen
 from service.index.memory import give_back
+from service.jobs.watching import Watched
 from service.store.jobs import Kind
 from service.store.reader import Reader
 from service.store.rows import HIDDEN
 from service.store.schema import CollectionRow
-from service.watching import Watched
 
 PATIENCE_SECONDS = 2.0
 Watch = Callable[[Kind, str, str, int], Watched]

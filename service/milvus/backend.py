@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import orjson
 
-from service.backend import Together
+from service.collections.backend import Together
 from service.errors import NotOfferedError, TooLargeError, TooManyCollectionsError
 from service.filters import Condition
 from service.index.collection import IndexState
@@ -22,12 +22,12 @@ from service.milvus.names import Names
 from service.milvus.nearest import Source
 from service.milvus.pairs import ATTEMPTS, Pair, Pairs
 from service.milvus.table import Table
-from service.stages import Stages, untimed
 from service.store.errors import ChangedMeanwhileError, StoreBusyError, unknown_collection
 from service.store.pages import MOST_LOOKED_AT, Asked, Page
 from service.store.schema import CollectionRow, CollectionSettings, IndexSettings, StoredItem
 from service.store.snapshots import Copied, Taken
 from service.store.writer import Deleted
+from service.telemetry.stages import Stages, untimed
 
 T = TypeVar("T")
 IDS_AT_ONCE = 8192

@@ -9,6 +9,7 @@ from time import monotonic, time
 from models.errors import HammingwayError
 from models.folder import DamagedHasherError
 from service.errors import ConflictError, MissingHasherError, StoreUnavailableError, UnknownJobError
+from service.jobs.watching import told
 from service.milvus.endings import Endings
 from service.milvus.ledger import Ledger
 from service.milvus.leftovers import Leftovers
@@ -17,7 +18,6 @@ from service.milvus.recoding import MilvusRecodings
 from service.store import jobs
 from service.store.errors import ChangedMeanwhileError, StoreBusyError
 from service.store.jobs import Job, Kind, State
-from service.watching import told
 
 POLL_SECONDS = 0.5
 # Longer than it takes to make a collection, or to delete one.

@@ -10,7 +10,7 @@ import numpy as np
 
 from models.codes import Codes
 from models.errors import InvalidInputError
-from service.backend import Going
+from service.collections.backend import Going
 from service.ids import Ids
 from service.index.flat import FlatIndex
 from service.index.snapshot import Snapshot

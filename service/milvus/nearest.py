@@ -12,17 +12,17 @@ from typing import Any
 import numpy as np
 
 from models.errors import InvalidInputError
-from service import rescoring
-from service.coding import Coded
+from service.coding.encoding import Coded
 from service.filters import Condition
 from service.items import PAYLOAD, Match, Wanted
 from service.milvus.filtering import expression, lets_through
 from service.milvus.schema import stored_item
 from service.milvus.table import Table
-from service.ordering import ordered, scored, with_carried, without_itself
-from service.stages import Stages, untimed
+from service.search import rescoring
+from service.search.ordering import ordered, scored, with_carried, without_itself
 from service.store.errors import StoreBusyError
 from service.store.schema import CollectionRow
+from service.telemetry.stages import Stages, untimed
 
 MOST = 16_384
 # As many queries at once as bring no more rows than these.

@@ -4,11 +4,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 
-from service.analyses import Analyses
-from service.coding_anew import CodingAnew
-from service.collections import Collections
-from service.duplicates import Duplicates
-from service.hashers import Hashers
+from service.background.coding_anew import CodingAnew
+from service.background.remembering import Remembering
+from service.coding.hashers import Hashers
+from service.collections.analyses import Analyses
+from service.collections.collections import Collections
+from service.collections.duplicates import Duplicates
+from service.collections.upserts import Upserts
 from service.milvus.address import Address
 from service.milvus.backend import Milvus
 from service.milvus.connection import Connection
@@ -21,9 +23,7 @@ from service.milvus.moments import MilvusMoments
 from service.milvus.names import Names
 from service.milvus.pairs import Pairs
 from service.milvus.recoding import MilvusRecodings
-from service.remembering import Remembering
-from service.stages import Stages, untimed
-from service.upserts import Upserts
+from service.telemetry.stages import Stages, untimed
 
 
 @dataclass(frozen=True)

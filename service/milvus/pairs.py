@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from service.coding_anew import CodingAnew
+from service.background.coding_anew import CodingAnew
 from service.milvus import schema
 from service.milvus.endings import Endings
 from service.milvus.filtering import among

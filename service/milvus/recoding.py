@@ -1,7 +1,7 @@
 """Re-coding in Milvus: a second collection, hidden, gets the new codes, and the name passes to it.
 
-As `service.recoding`, whose words these are; but it walks in the order of ids, and twice. The first walk codes all
-items. The second only compares, as a service that was killed between its two writes leaves the two different.
+As `service.background.recoding`, whose words these are; but it walks in the order of ids, and twice. The first walk
+codes all items. The second only compares, as a service that was killed between its two writes leaves the two different.
 """
 
 from contextlib import suppress
@@ -10,7 +10,8 @@ from time import monotonic
 from typing import cast
 
 from models.hasher import Hasher
-from service.coding_anew import CodingAnew
+from service.background.coding_anew import CodingAnew
+from service.background.recoding import State
 from service.errors import ConflictError, UnknownRecodingError
 from service.milvus import schema
 from service.milvus.endings import Endings, new_job_number
@@ -19,7 +20,6 @@ from service.milvus.marks import Mark, Marks, Progress, ended, new_number
 from service.milvus.names import Names
 from service.milvus.pairs import Pairs
 from service.milvus.table import AT_ONCE, STRONG, Table
-from service.recoding import State
 from service.store import jobs
 from service.store import schema as store
 from service.store.errors import UnknownCollectionError, unknown_collection

@@ -99,7 +99,7 @@ def _is_main(test: ast.expr) -> bool:
 
 def test_every_command_is_there() -> None:
     modules = _modules()
-    assert {"service", "service.healthcheck", "scripts.train", "scripts.benchmark"} <= set(modules)
+    assert {"service", "service.process.healthcheck", "scripts.train", "scripts.benchmark"} <= set(modules)
     for module in modules:
         assert f"`python -m {module}" in COMMANDS, f"docs/reference/commands.md has nothing of python -m {module}"
     scripts = {path.name for path in (ROOT / "scripts").iterdir() if path.is_file() and not path.suffix}

@@ -11,7 +11,7 @@ import service.index.collection
 import service.index.flat
 import service.index.scans
 import service.index.snapshot
-import service.matching
+import service.search.matching
 import service.store.reader
 import service.store.statements
 import service.store.writer
@@ -20,7 +20,7 @@ from service.index.flat import Compacted, FlatIndex
 from service.index.follower import Follower
 from service.index.ivf import Ivf
 from service.index.snapshot import Snapshot
-from service.matching import Kept, Key, Matching
+from service.search.matching import Kept, Key, Matching
 from service.store.reader import Reader
 
 REMOVALS_KEPT = 40
@@ -33,12 +33,12 @@ SIZES: list[tuple[Any, str, float]] = [
     (service.index.scans, "COUNTING_FROM", 12),
     (service.index.scans, "LEAST_BYTES", 64),
     (service.index.scans, "PART_BYTES", 32),
-    (service.matching, "KEPT_FILTERS", 4),
-    (service.matching, "KEPT_SEQUENCES", 300),
-    (service.matching, "FORGET_FROM", 0),
-    (service.matching, "FEW", 0.15),
-    (service.matching, "READ_AT_ONCE", 60),
-    (service.matching, "PASSED_OVER", 1),
+    (service.search.matching, "KEPT_FILTERS", 4),
+    (service.search.matching, "KEPT_SEQUENCES", 300),
+    (service.search.matching, "FORGET_FROM", 0),
+    (service.search.matching, "FEW", 0.15),
+    (service.search.matching, "READ_AT_ONCE", 60),
+    (service.search.matching, "PASSED_OVER", 1),
     (service.store.reader, "FEW", 5),
     (service.store.reader, "BLOCK_ROWS", 20),
     (service.store.statements, "REMOVALS_KEPT", REMOVALS_KEPT),

@@ -24,10 +24,10 @@ from hypothesis.stateful import (
 )
 
 import service.index.snapshot
-from service.collections import Collections, Description, NewCollection
+from service.coding.hashers import Hashers
+from service.collections.collections import Collections, Description, NewCollection
 from service.errors import UnknownItemError
 from service.filters import parse_filter
-from service.hashers import Hashers
 from service.index.sizes import least
 from service.items import Item, Match, Query, Wanted
 from service.opening import opened

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from models.errors import HammingwayError
-from service.collections import NewCollection
-from service.hashers import Hashers
+from service.coding.hashers import Hashers
+from service.collections.collections import NewCollection
 from service.items import Item, Query, Wanted
 from service.opening import opened
 from service.settings import Settings

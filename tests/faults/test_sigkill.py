@@ -10,7 +10,7 @@ import httpx
 import numpy as np
 import pytest
 
-from service.http.ndjson import BATCH_LINES
+from service.http.requests.ndjson import BATCH_LINES
 from tests.faults.conftest import Start
 from tests.faults.known import Batch, Known, Value, as_items, draw
 from tests.faults.truth import assert_answers, stored

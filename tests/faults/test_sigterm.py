@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 
-from service.http.ndjson import BATCH_LINES
+from service.http.requests.ndjson import BATCH_LINES
 from tests.faults.conftest import Start
 from tests.faults.known import Known, Value, as_items, draw
 from tests.faults.truth import assert_answers, stored

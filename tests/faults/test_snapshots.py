@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 import service.store.snapshots
-from service.collections import NewCollection
-from service.hashers import Hashers
+from service.coding.hashers import Hashers
+from service.collections.collections import NewCollection
 from service.items import Item, Query, Wanted
 from service.opening import opened
 from service.store.errors import DamagedStoreError, StorageFullError

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import numpy as np
 
-from service.http.ndjson import BATCH_LINES
+from service.http.requests.ndjson import BATCH_LINES
 from tests.faults.known import Batch, Known, Value, as_items, changed, difference, draw
 from tests.faults.truth import assert_answers, stored
 from tests.serving import Process, client_of

@@ -11,18 +11,18 @@ from typing import Any
 
 import pytest
 
+from service.background.queue import Orphans
+from service.background.remembering import Remembering
 from service.errors import ConflictError, UnknownJobError
-from service.jobs import Orphans
-from service.living import Living
-from service.remembered import Remembered
-from service.remembering import Remembering
+from service.jobs.living import Living
+from service.jobs.remembered import Remembered
+from service.jobs.watching import Watched, Watching
 from service.store import jobs
 from service.store.errors import StorageFullError
 from service.store.jobs import ENDED_KEPT, ItemError, Job, Kind, State
 from service.store.jobs_writer import JobsWriter
 from service.store.recoding_reader import RecodingReader
 from service.store.writer import Writer
-from service.watching import Watched, Watching
 
 
 @pytest.fixture(params=["database", "memory"])
@@ -68,7 +68,7 @@ def test_what_is_written_is_read_again(ledger: tuple[Any, Any]) -> None:
 class Clock:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 100.0
-        monkeypatch.setattr("service.watching.monotonic", lambda: self.now)
+        monkeypatch.setattr("service.jobs.watching.monotonic", lambda: self.now)
 
 
 class Counting:
@@ -256,7 +256,7 @@ def test_whoever_cancels_wins_and_the_figures_are_completed(monkeypatch: pytest.
 
 
 def test_a_stop_waits_for_work_that_ends_and_tells_of_what_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.watching.PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr("service.jobs.watching.PATIENCE_SECONDS", 0.1)
     ledger = Counting()
     watching = Watching(ledger, lambda: "me", lambda: None)
     queued, deaf = watching.queue("snapshot", "c"), watching.queue("build", "c")
@@ -279,7 +279,7 @@ def test_a_process_lives_until_it_is_closed_or_killed(tmp_path: Path) -> None:
     other.close()
     assert not one.lives(name)
     program = (
-        "import sys, time; from pathlib import Path; from service.living import Living\n"
+        "import sys, time; from pathlib import Path; from service.jobs.living import Living\n"
         f"print(Living(Path({str(database)!r})).name, flush=True); time.sleep(60)"
     )
     process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)

@@ -10,9 +10,9 @@ import httpx
 import numpy as np
 import pytest
 
-from service import duplicates
-from service.collections import NewCollection
-from service.hashers import Hashers
+from service.coding.hashers import Hashers
+from service.collections import duplicates
+from service.collections.collections import NewCollection
 from service.index import collection, ivf
 from service.items import Item
 from service.opening import opened
@@ -159,7 +159,7 @@ def test_a_client_that_goes_away_interrupts_its_duplicates(
 ) -> None:
     path = create(served, items=100)
     held = Held(lambda *given: None, ask=2)
-    monkeypatch.setattr("service.duplicates.find", held)
+    monkeypatch.setattr("service.collections.duplicates.find", held)
     with pytest.raises(httpx.ReadTimeout):
         httpx.post(f"{served.base_url}{path}/duplicates", json={"max_distance": 8}, timeout=2)
     ended = wait_for(served, lambda job: job["state"] == "interrupted")
@@ -167,7 +167,7 @@ def test_a_client_that_goes_away_interrupts_its_duplicates(
 
 
 def test_a_delete_among_many_items_is_told_of(served: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.http.items.MANY_ITEMS", ITEMS)
+    monkeypatch.setattr("service.http.routes.items.MANY_ITEMS", ITEMS)
     path = create(served)
     content = b"".join(b'{"id":"%d","code":"%016x","payload":{"n":%d}}\n' % (n, n, n) for n in range(ITEMS))
     served.post(f"{path}/index", content=content, headers=NDJSON).raise_for_status()

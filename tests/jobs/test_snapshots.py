@@ -9,10 +9,10 @@ from typing import Any
 import httpx
 import pytest
 
-from service.remembered import Remembered
-from service.snapshots import Snapshots
+from service.background.snapshots import Snapshots
+from service.jobs.remembered import Remembered
+from service.jobs.watching import Watching
 from service.store import snapshots
-from service.watching import Watching
 from tests.jobs.calls import ASYNC, create, jobs, over, wait_for
 from tests.jobs.conftest import Start
 
@@ -188,7 +188,7 @@ def test_a_stop_leaves_nothing_of_it(start: Start, folder: Path) -> None:
 def test_whole_after_the_stop_has_told_that_nothing_is_left_it_is_deleted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.watching.PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr("service.jobs.watching.PATIENCE_SECONDS", 0.1)
     ledger = Remembered()
     watching = Watching(ledger, lambda: "me", lambda: None)
     taken = snapshots.Taken("c-1.sqlite", 1, 5, "00")

@@ -18,7 +18,7 @@ from scripts.datasets import open_dataset
 from scripts.datasets.shard import Shard
 from scripts.milvus import sink
 from scripts.milvus.sink import MilvusCollection
-from service.collections import Collections
+from service.collections.collections import Collections
 from service.errors import ConflictError, MissingHasherError, StoreUnavailableError
 from service.items import Item
 from service.milvus.address import Address

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from pymilvus import MilvusClient, MilvusException
 
-from service.collections import NewCollection
+from service.coding.hashers import Hashers
+from service.collections.collections import NewCollection
 from service.errors import StoreUnavailableError
-from service.hashers import Hashers
 from service.items import Item
 from service.milvus import schema
 from service.milvus.address import Address

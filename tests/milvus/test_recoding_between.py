@@ -11,11 +11,11 @@ from typing import Any, TypeVar
 import numpy as np
 import pytest
 
-from service.coding_anew import CodingAnew
-from service.collections import NewCollection
+from service.background.coding_anew import CodingAnew
+from service.coding.hashers import Hashers
+from service.collections.collections import NewCollection
 from service.errors import ConflictError, MissingHasherError
 from service.filters import parse_filter
-from service.hashers import Hashers
 from service.items import Item, Query, Wanted
 from service.milvus import schema
 from service.milvus.address import Address

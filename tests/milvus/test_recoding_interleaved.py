@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from service.collections import NewCollection
-from service.hashers import Hashers
+from service.coding.hashers import Hashers
+from service.collections.collections import NewCollection
 from service.milvus.address import Address
 from service.milvus.opening import opened
 from service.store.jobs import Job

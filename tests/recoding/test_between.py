@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from service.collections import Collections, NewCollection
-from service.hashers import Hashers
+from service.background.recoding import Recodings
+from service.coding.hashers import Hashers
+from service.collections.collections import Collections, NewCollection
 from service.items import Item
 from service.opening import opened
-from service.recoding import Recodings
 from tests.recoding.calls import codes
 
 

@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from service.collections import NewCollection
+from service.coding.hashers import Hashers
+from service.collections.collections import NewCollection
 from service.filters import parse_filter
-from service.hashers import Hashers
 from service.items import Item, Query, Wanted
 from service.opening import opened
 from service.store.jobs import Job
@@ -157,7 +157,7 @@ WANTED = Wanted(limit=100)
 
 @pytest.mark.parametrize("others", [("vectors@2", "vectors@3"), ("vectors@4", "vectors@3")])
 def test_any_interleaving(versions: Path, others: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.recoding.BATCH_ITEMS", 3)
+    monkeypatch.setattr("service.background.recoding.BATCH_ITEMS", 3)
 
     class Machine(Interleaved):
         loaded = Hashers(versions)

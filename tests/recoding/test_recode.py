@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from service import kept_features
+from service.coding import kept_features
 from service.settings import Settings
 from service.store.schema import KeepFeatures
 from service.store.snapshots import restore
@@ -35,7 +35,7 @@ QUERY = {"vector": [0.5] * 12}
 @pytest.fixture
 def slowly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Batches so small that much can be done while a collection is coded anew."""
-    monkeypatch.setattr("service.recoding.BATCH_ITEMS", 10)
+    monkeypatch.setattr("service.background.recoding.BATCH_ITEMS", 10)
 
 
 def test_all_codes_are_the_new_ones_after_it(client: httpx.Client, versions: Path) -> None:

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from service.http.wording import told
+from service.http.replies.wording import told
 from service.settings import Settings
 
 ODD = ["1_0", " 10", "10 ", "+10", "10.0", "010", "1e1", "", "-", "\uff11\uff10"]

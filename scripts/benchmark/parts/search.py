@@ -10,7 +10,7 @@ from scripts.benchmark.codes import Sample
 from scripts.benchmark.figures import Figures, median_ms, median_ratio
 from scripts.benchmark.plan import Plan
 from scripts.benchmark.turns import TURN, timed
-from service.collections import Collections
+from service.collections.collections import Collections
 
 PART = "search"
 COLLECTION = "flat"

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
-from service.collections import NewCollection
+from service.collections.collections import NewCollection
 from service.http.schemas.fields import Strict
 from service.store import schema
 

@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.http.code_formats import Format
+from service.http.replies.code_formats import Format
 from service.http.schemas.documents import Document
 from service.http.schemas.fields import Strict
 

@@ -16,7 +16,7 @@ from openapi_spec_validator import validate
 
 from models.folder import read_folder, write_folder
 from service.app import create_app
-from service.http.multipart import IMAGE_EXAMPLE
+from service.http.requests.multipart import IMAGE_EXAMPLE
 from service.keys import Role, line, new_key
 from service.settings import Settings
 from tests.service.http.openapi import Operation, bodies, examples, operations, send, shape, validator

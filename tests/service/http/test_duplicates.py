@@ -13,7 +13,7 @@ import pytest
 
 from models.codes import hamming
 from service.index.duplicates import groups, steps
-from tests.service.test_duplicates import naive
+from tests.service.collections.test_duplicates import naive
 
 BITS = 64
 PATH = "/v1/collections/{}/duplicates"
@@ -144,7 +144,7 @@ class Held:
             finally:
                 self.ended.release()
 
-        monkeypatch.setattr("service.duplicates.find", held)
+        monkeypatch.setattr("service.collections.duplicates.find", held)
 
 
 @pytest.fixture
@@ -228,7 +228,7 @@ def test_a_long_reply_left_in_the_middle_frees_its_place(client: httpx.Client) -
 
 
 def test_who_falls_asleep_is_cut_off(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.http.streamed.ASLEEP_SECONDS", 0.3)
+    monkeypatch.setattr("service.http.replies.streamed.ASLEEP_SECONDS", 0.3)
     index(client, "alike", {f"item-{n:05}-{'x' * 200}": b"\x0f" * 8 for n in range(30_000)})
     whole = client.post(PATH.format("alike"), json={"max_distance": 0})
     assert whole.status_code == 200

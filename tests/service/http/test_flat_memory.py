@@ -12,7 +12,7 @@ import httpx
 import pytest
 from backports import zstd
 
-from service.http.inflating import GZIP
+from service.http.requests.inflating import GZIP
 from service.settings import DATABASE
 from tests.serving import Process
 

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from service.http.ndjson import BATCH_LINES
+from service.http.requests.ndjson import BATCH_LINES
 from service.store.reader import Reader
 from tests.service.http.problems import problem_of
 from tests.serving import client_of

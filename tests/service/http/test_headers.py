@@ -8,11 +8,11 @@ import re
 import httpx
 import pytest
 
-from service.http import problems
-from service.http.application import Application
-from service.http.frame import Frame
-from service.http.held import HeldBodies
-from service.http.measuring import Metrics
+from service.http.layers.application import Application
+from service.http.layers.frame import Frame
+from service.http.layers.held import HeldBodies
+from service.http.layers.measuring import Metrics
+from service.http.replies import problems
 from service.settings import Settings
 
 EVERY = {

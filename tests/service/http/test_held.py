@@ -10,7 +10,7 @@ import pytest
 from starlette.types import Scope
 
 from service.errors import BusyError
-from service.http.held import KEY, HeldBodies
+from service.http.layers.held import KEY, HeldBodies
 from service.settings import Settings
 from tests.service.http.problems import problem_of
 from tests.serving import running

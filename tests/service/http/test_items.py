@@ -5,7 +5,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from service.collections import Collections
+from service.collections.collections import Collections
 
 NDJSON = {"Content-Type": "application/x-ndjson"}
 

@@ -10,12 +10,12 @@ import httpx
 import pytest
 from PIL import Image
 
-from service.collections import Collections
+from service.collections.collections import Collections
 from service.errors import TooManyCollectionsError
-from service.pool import Pool
 from service.settings import Settings
 from service.store.schema import CollectionSettings, IndexSettings
 from service.store.writer import Writer
+from service.threads.pool import Pool
 from tests.service.http.problems import problem_of
 from tests.serving import running
 

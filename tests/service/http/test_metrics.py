@@ -10,7 +10,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.collections import Collections
+from service.collections.collections import Collections
 from service.settings import Settings
 from tests.serving import Process, client_of
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.errors import InvalidInputError
-from service.http.cursors import read_cursor, write_cursor
+from service.http.requests.cursors import read_cursor, write_cursor
 from service.settings import Settings
 from service.store import lookups
 from tests.serving import client_of, running

@@ -9,7 +9,7 @@ import httpx
 import numpy as np
 import pytest
 
-from service import features_read
+from service.search import features_read
 from service.settings import Settings
 from tests.conftest import DIMENSION
 

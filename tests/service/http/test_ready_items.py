@@ -7,7 +7,7 @@ import httpx
 import numpy as np
 import pytest
 
-from service import ready
+from service.coding import ready
 from service.items import Item, Kept
 from service.settings import Settings
 from service.store.schema import CollectionRow, CollectionSettings

@@ -8,12 +8,12 @@ from typing import cast
 
 import orjson
 
-from service.collections import Answer, Collections
+from service.collections.collections import Answer, Collections
 from service.errors import TakesLongError
 from service.http.searches import LEAST_FOUND, MOST_FOUND_TOGETHER, Asked, combine
 from service.items import Match, Query, Wanted
-from service.pool import Pool
 from service.settings import Settings
+from service.threads.pool import Pool
 
 
 class Recorded:

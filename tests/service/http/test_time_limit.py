@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from service.collections import Collections
-from service.http import ndjson
+from service.collections.collections import Collections
+from service.http.requests import ndjson
 from service.settings import Settings
 from service.store import snapshots
 from tests.service.http.problems import problem_of

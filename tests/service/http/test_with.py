@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from models.codes import pack
-from service import carrying
+from service.coding import carrying
 from tests.conftest import DIMENSION
 from tests.serving import client_of
 

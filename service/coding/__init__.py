@@ -1,0 +1,1 @@
+"""From documents to codes, and what a collection keeps beside them."""

@@ -1,0 +1,1 @@
+"""What came, read within bounds and parsed strictly: bodies, parameters, preferences, cursors."""

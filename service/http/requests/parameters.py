@@ -1,0 +1,61 @@
+"""Parameters of a URL that an operation does not know: refused, as names in a body are.
+
+Looked for only where a URL has a query at all, and by the route's own list, so that no route has to think of it.
+"""
+
+from collections.abc import Iterable, Sequence
+from urllib.parse import parse_qsl
+
+from fastapi import Request
+from fastapi.routing import APIRoute
+from starlette.routing import BaseRoute, Match
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from service.errors import Fault, FaultsError
+from service.http.replies.problems import MOST_ERRORS, answer
+
+BRIEFLY = 80
+# Where one stands whose name is empty.
+NAMELESS = "URL"
+
+
+class KnownParameters:
+    """Pure ASGI: a request whose URL names other parameters than those of its operation is a 422."""
+
+    def __init__(self, app: ASGIApp, routes: Sequence[BaseRoute]) -> None:
+        """`routes` are those that take no other parameters than their endpoints name."""
+        self._app = app
+        self._routes = [
+            (route, tuple(parameter.alias for parameter in route.dependant.query_params))
+            for route in routes
+            if isinstance(route, APIRoute)
+        ]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or refuse it."""
+        if scope["query_string"]:
+            found = ((route, known) for route, known in self._routes if route.matches(scope)[0] is Match.FULL)
+            if (operation := next(found, None)) is not None:
+                route, known = operation
+                given = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+                if unknown := [name for name in dict.fromkeys(name for name, _ in given) if name not in known]:
+                    # For what counts and traces the request.
+                    scope["route"] = route
+                    await answer(Request(scope), refused(unknown, known))(scope, receive, send)
+                    return
+        await self._app(scope, receive, send)
+
+
+def refused(unknown: Iterable[str], known: Sequence[str]) -> FaultsError:
+    """The error for parameters that are not known."""
+    expected = f"one of {', '.join(known)}" if known else "no parameters in the URL"
+    faults = [
+        Fault(
+            name[:BRIEFLY] or NAMELESS,
+            FaultsError.status,
+            FaultsError.title,
+            f"expected {expected}, got {name[:BRIEFLY]!r}",
+        )
+        for name in unknown
+    ]
+    return FaultsError(None, faults[:MOST_ERRORS])

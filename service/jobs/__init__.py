@@ -1,0 +1,1 @@
+"""What is told of work that takes long: progress, rate, errors, how it ended, and which process does it."""

@@ -1,0 +1,1 @@
+"""Threads beside the event loop, on which no blocking work is done."""
