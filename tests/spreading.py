@@ -7,6 +7,8 @@ from xdist.scheduler import LoadScopeScheduling
 
 # One process runs all of this: a Milvus server takes ten seconds to start, and a third of a core even at rest.
 TOGETHER = "tests/milvus/"
+# But not these, which have servers of their own.
+APART = ("tests/milvus/test_access.py", "tests/milvus/test_benchmark.py")
 # More than half a minute each. What is begun last should be short, or one process works alone in the end.
 LONGEST = (
     TOGETHER,
@@ -14,6 +16,7 @@ LONGEST = (
     "tests/scripts/test_quickstart.py",
     "tests/faults/test_sigterm.py",
     "tests/scripts/test_benchmark.py",
+    "tests/milvus/test_benchmark.py",
     "tests/faults/test_flipped_bytes.py",
     "tests/models/training/test_loop.py",
     "tests/models/training/test_ranks.py",
@@ -33,7 +36,8 @@ class ByFile(LoadScopeScheduling):
 
 def unit(nodeid: str) -> str:
     """What a test is run together with, by one process: its file, or all of `TOGETHER`."""
-    return TOGETHER if nodeid.startswith(TOGETHER) else nodeid.partition("::")[0]
+    file = nodeid.partition("::")[0]
+    return TOGETHER if file.startswith(TOGETHER) and file not in APART else file
 
 
 def longest_first(items: Sequence[pytest.Item]) -> list[pytest.Item]:

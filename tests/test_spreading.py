@@ -1,14 +1,17 @@
 from pathlib import Path
 from types import SimpleNamespace
 
-from tests.spreading import LONGEST, TOGETHER, longest_first, unit
+from tests.spreading import APART, LONGEST, TOGETHER, longest_first, unit
 
 ROOT = Path(__file__).parent.parent
 
 
-def test_a_file_is_a_unit_and_all_tests_of_milvus_are_one() -> None:
+def test_a_file_is_a_unit_and_all_tests_of_one_milvus_are_one() -> None:
     assert unit("tests/service/index/test_flat.py::test_ties[a::b]") == "tests/service/index/test_flat.py"
     assert unit("tests/milvus/test_bounds.py::test_a") == unit("tests/milvus/test_server.py::test_b") == TOGETHER
+    for file in APART:
+        assert unit(f"{file}::test_a") == file
+        assert "milvus: MilvusServer" not in (ROOT / file).read_text()
 
 
 def test_the_longest_come_first_and_all_others_as_they_were() -> None:
@@ -19,5 +22,5 @@ def test_the_longest_come_first_and_all_others_as_they_were() -> None:
 
 
 def test_what_is_said_to_take_long_is_there() -> None:
-    for name in LONGEST:
+    for name in (*LONGEST, *APART):
         assert (ROOT / name).exists(), name
