@@ -17,7 +17,6 @@ from service.index import collection, ivf
 from service.items import Item
 from service.opening import opened
 from service.store import writer
-from service.store.schema import IndexSettings
 from tests.jobs.calls import NDJSON, create, jobs, lines, over, wait_for
 from tests.jobs.conftest import Start
 
@@ -85,18 +84,20 @@ def test_a_build_that_fails_says_so(served: httpx.Client, monkeypatch: pytest.Mo
 def test_after_a_kill_every_process_builds_anew_and_the_old_job_says_so(
     start: Start, tmp_path: Path, folder: Path
 ) -> None:
-    # So many lists that k-means takes seconds.
-    lists, items = 1024, 1024 * ivf.POINTS_PER_LIST
+    # So many lists that k-means takes seconds, on a fast machine that has nothing else to do, too.
+    lists, items = 2048, 2048 * ivf.POINTS_PER_LIST
     folder.mkdir()
     codes = np.random.default_rng(0).integers(0, 256, (items, 16), np.uint8)
     with opened(folder / "hammingway.sqlite", Hashers(tmp_path)) as service:
-        service.collections.create("c", NewCollection(bits=128, index=IndexSettings("ivf", lists)))
+        service.collections.create("c", NewCollection(bits=128))
         for start_at in range(0, items, 10_000):
             block = codes[start_at : start_at + 10_000]
             service.collections.upsert(
                 "c", [Item(str(n), "code", code.tobytes().hex()) for n, code in enumerate(block, start_at)]
             )
     first = start()
+    # Not before, as this process would build it, too.
+    first.client.patch("/v1/collections/c", json={"index": {"kind": "ivf", "lists": lists}}).raise_for_status()
     running = wait_for(first.client, lambda job: job["kind"] == "build")
     assert running["about"] == f"an IVF index of {lists} lists"
     first.kill()
