@@ -69,6 +69,8 @@ class Process:
         command = [*prefix, sys.executable, "-m", "service", "--hashers", str(hashers), "--data", str(data)]
         self.log = data.with_suffix(".log")
         with self.log.open("ab") as log:
+            # Another one before it may have written there.
+            self._log_from = log.tell()
             self._process = subprocess.Popen(
                 [*command, "--port", str(port), *options],
                 stdout=log,
@@ -91,12 +93,17 @@ class Process:
     def _wait_for_all(self, workers: int) -> None:
         """Each of several workers answers 503 until it is ready itself, and a connection reaches any of them."""
         deadline = time.monotonic() + 30
-        while self.log.read_text().count("Application startup complete") < workers and time.monotonic() < deadline:
+        while self._started() < workers and time.monotonic() < deadline:
             time.sleep(0.05)
         in_a_row = 0
         while in_a_row < READY_IN_A_ROW and time.monotonic() < deadline:
             with client_of(self.url, timeout=60) as client:
                 in_a_row = in_a_row + 1 if client.get("/readyz").status_code == 200 else 0
+
+    def _started(self) -> int:
+        with self.log.open("rb") as log:
+            log.seek(self._log_from)
+            return log.read().count(b"Application startup complete")
 
     def kill(self) -> None:
         """SIGKILL to it and its workers: nothing gets to tidy up; none is left of one that was killed before."""
