@@ -6,6 +6,7 @@ from pathlib import Path
 from models.errors import InvalidInputError
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+NAME_RULE = "small letters, digits, - and _ (at most 64), a letter or digit first"
 _REFERENCE = re.compile(rf"({NAME.pattern})@([1-9][0-9]{{0,8}})")
 
 

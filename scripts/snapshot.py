@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from models.errors import InvalidInputError
-from models.versions import NAME
+from models.versions import NAME, NAME_RULE
 from scripts.connecting import add_service_option, connect
 from scripts.console import run
 from service.settings import Settings
@@ -39,10 +39,7 @@ def create(collection: str, url: str) -> None:
 def put(file: Path, data: Path, collection: str | None) -> None:
     """Restore a snapshot into a data folder."""
     if collection is not None and not NAME.fullmatch(collection):
-        raise InvalidInputError(
-            "--collection: expected small letters, digits, - and _ (at most 64), a letter or digit first, "
-            f"got {collection}"
-        )
+        raise InvalidInputError(f"--collection: expected {NAME_RULE}, got {collection}")
     data.mkdir(parents=True, exist_ok=True)
     name, items = restore(file, Settings(data=data).database, collection)
     print(f"{items} items restored as {name!r} in {data}, every checksum verified")

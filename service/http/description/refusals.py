@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from models.errors import HammingwayError
+from models.versions import NAME_RULE
 from service.errors import (
     BusyError,
     ConflictError,
@@ -113,7 +114,7 @@ FURTHER: dict[tuple[str, str], tuple[HammingwayError, ...]] = {
                     "collection",
                     422,
                     "Invalid input",
-                    "expected small letters, digits, - and _ (at most 64), a letter or digit first, got 'A'",
+                    f"expected {NAME_RULE}, got 'A'",
                 )
             ],
         ),

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import orjson
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from models.versions import NAME
+from models.versions import NAME, NAME_RULE
 from service.described import kind
 from service.items import LONGEST_ID_BYTES
 
@@ -49,9 +49,7 @@ def _to_json(value: Any) -> bytes:
 def collection_name(value: str) -> str:
     """A name that may be given to a collection."""
     if not NAME.fullmatch(value):
-        raise ValueError(
-            f"expected small letters, digits, - and _ (at most 64), a letter or digit first, got {value[:80]!r}"
-        )
+        raise ValueError(f"expected {NAME_RULE}, got {value[:80]!r}")
     return value
 
 
