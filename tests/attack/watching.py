@@ -1,6 +1,9 @@
 """Watches a service from outside while it is attacked: memory of all its processes, answers of `/livez`."""
 
 import http.client
+import json
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -38,28 +41,11 @@ class Memory:
 
 
 class Liveness:
-    """Seconds that each `GET /livez` took, asked all the time on connections of its own."""
+    """Seconds that each `GET /livez` took, on a connection of its own; known once the block has ended."""
 
-    def __init__(self, url: str) -> None:
-        address = urlsplit(url)
-        self._host, self._port = str(address.hostname), address.port
+    def __init__(self) -> None:
         self.seconds: list[float] = []
         self.failures: list[str] = []
-
-    def ask(self) -> None:
-        """Ask once; a connection that is refused or closed is a failure."""
-        began = time.monotonic()
-        connection = http.client.HTTPConnection(self._host, self._port, timeout=TIMEOUT_SECONDS)
-        try:
-            connection.request("GET", "/livez")
-            status = connection.getresponse().status
-            if status != 200:
-                self.failures.append(f"status {status}")
-        except OSError as error:
-            self.failures.append(repr(error))
-        finally:
-            connection.close()
-        self.seconds.append(time.monotonic() - began)
 
     def percentile(self, share: float) -> float:
         """The seconds that so large a share of the answers took at most."""
@@ -82,10 +68,19 @@ def watched_memory(process: int) -> Iterator[Memory]:
 
 @contextmanager
 def watched_liveness(url: str) -> Iterator[Liveness]:
-    """The answers of `/livez` until the block ends; asked once at least."""
-    liveness = Liveness(url)
-    with _repeated(liveness.ask, LIVE_SECONDS):
+    """The answers of `/livez` until the block ends; asked once at least.
+
+    Asked by a process of its own: this one may be busy attacking, and would measure itself.
+    """
+    liveness = Liveness()
+    asking = subprocess.Popen(
+        [sys.executable, "-m", "tests.attack.watching", url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
         yield liveness
+    finally:
+        told, _ = asking.communicate()
+        liveness.seconds, liveness.failures = json.loads(told)
 
 
 def resident_bytes(process: int) -> int:
@@ -114,3 +109,36 @@ def _repeated(call: Callable[[], None], seconds: float) -> Iterator[None]:
     finally:
         stop.set()
         thread.join()
+
+
+def _ask(url: str) -> str | None:
+    """Ask once; what was wrong with the answer, if anything."""
+    address = urlsplit(url)
+    connection = http.client.HTTPConnection(str(address.hostname), address.port, timeout=TIMEOUT_SECONDS)
+    try:
+        connection.request("GET", "/livez")
+        status = connection.getresponse().status
+        return None if status == 200 else f"status {status}"
+    except OSError as error:
+        return repr(error)
+    finally:
+        connection.close()
+
+
+def _ask_until_told(url: str) -> None:
+    seconds, failures = [], []
+    ended = threading.Event()
+    threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
+    while True:
+        began = time.monotonic()
+        failure = _ask(url)
+        seconds.append(time.monotonic() - began)
+        if failure is not None:
+            failures.append(failure)
+        if ended.wait(LIVE_SECONDS):
+            break
+    print(json.dumps([seconds, failures]))
+
+
+if __name__ == "__main__":
+    _ask_until_told(sys.argv[1])
