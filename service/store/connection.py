@@ -8,6 +8,7 @@ from pathlib import Path
 
 from service.store.errors import SQLITE_ERRORS, DamagedStoreError, StorageFullError, UnusableStoreError, translate
 from service.store.schema import APPLICATION_ID, FORMAT, TABLES
+from service.store.tracked_connection import TrackedConnection
 from service.store.upgrading import upgrade
 
 BUSY_TIMEOUT_SECONDS = 30.0
@@ -20,7 +21,7 @@ def sqlite_version() -> str:
     return sqlite3.sqlite_version
 
 
-def create(path: Path) -> sqlite3.Connection:
+def create(path: Path) -> TrackedConnection:
     """Open the database, made where there is none.
 
     Raises UnusableStoreError where something else is at that path, StorageFullError where there is no room: a database
@@ -43,7 +44,7 @@ def create(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def connect(path: Path, cache_kilobytes: int = FEW_KILOBYTES) -> sqlite3.Connection:
+def connect(path: Path, cache_kilobytes: int = FEW_KILOBYTES) -> TrackedConnection:
     """Open the database, which has to be there, for reading by any one thread at a time.
 
     What is read once from end to end is not worth a large cache.
@@ -54,7 +55,7 @@ def connect(path: Path, cache_kilobytes: int = FEW_KILOBYTES) -> sqlite3.Connect
     return connection
 
 
-def connect_to_copy(path: Path) -> sqlite3.Connection:
+def connect_to_copy(path: Path) -> TrackedConnection:
     """Open a database that nobody writes to, also one that lies where nothing can be written.
 
     That file alone is read: a WAL beside it may be anybody's.
@@ -63,18 +64,20 @@ def connect_to_copy(path: Path) -> sqlite3.Connection:
 
 
 @contextmanager
-def transaction(connection: sqlite3.Connection, kind: str = "IMMEDIATE") -> Iterator[sqlite3.Connection]:
+def transaction(connection: TrackedConnection, kind: str = "IMMEDIATE") -> Iterator[TrackedConnection]:
     """A transaction that holds the write lock from its start; any error, at commit too, undoes all of it.
 
-    `kind` DEFERRED is for reads, all of one moment.
+    `kind` DEFERRED is for reads, all of one moment. Cursors that the block leaves open are closed when it ends.
     """
-    connection.execute(f"BEGIN {kind}")
+    # For the case that an earlier ROLLBACK failed, as for lack of memory.
+    connection.roll_back()
     try:
+        connection.execute(f"BEGIN {kind}")
         yield connection
+        connection.close_cursors()
         connection.execute("COMMIT")
     except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
+        connection.roll_back()
         raise
 
 
@@ -106,7 +109,7 @@ def require_format(connection: sqlite3.Connection, path: Path) -> None:
         raise DamagedStoreError(f"expected {path} with its tables as they were made, found them damaged")
 
 
-def check(path: Path, open_it: Callable[[Path], sqlite3.Connection] = connect) -> None:
+def check(path: Path, open_it: Callable[[Path], TrackedConnection] = connect) -> None:
     """Read every page, and compare the index with the rows; raises DamagedStoreError."""
     try:
         with closing(open_it(path)) as connection:
@@ -117,7 +120,7 @@ def check(path: Path, open_it: Callable[[Path], sqlite3.Connection] = connect) -
         raise DamagedStoreError(f"expected the database {path} as it was written, found it damaged: {'; '.join(found)}")
 
 
-def _open(path: Path, mode: str) -> sqlite3.Connection:
+def _open(path: Path, mode: str) -> TrackedConnection:
     # Resolved and quoted, as any character may be in a path.
     connection = sqlite3.connect(
         f"{path.resolve().as_uri()}?mode={mode}",
@@ -125,6 +128,7 @@ def _open(path: Path, mode: str) -> sqlite3.Connection:
         timeout=BUSY_TIMEOUT_SECONDS,
         isolation_level=None,
         check_same_thread=False,
+        factory=TrackedConnection,
     )
     connection.execute("PRAGMA synchronous=FULL")
     return connection

@@ -233,18 +233,21 @@ def _collections(connection: Connection) -> list[CollectionRow]:
 
 
 def _added(connection: Connection, after: int) -> Iterator[Added]:
+    # Executed at once, not at the first `next`, which may come after the transaction.
     rows = connection.execute(f"SELECT {ITEM_COLUMNS} FROM items WHERE sequence > ? ORDER BY sequence", (after,))  # nosec B608  # constants of ours; values are parameters
-    for block in _blocks(rows):
-        columns = list(zip(*block, strict=True))
-        verify_items(columns)
-        sequences, collections, _, codes, _, _ = columns
-        yield Added(np.array(collections, np.int64), np.array(sequences, np.int64), codes)
+    return map(_verified_columns, _blocks(rows))
+
+
+def _verified_columns(block: Any) -> Added:
+    columns = list(zip(*block, strict=True))
+    verify_items(columns)
+    sequences, collections, _, codes, _, _ = columns
+    return Added(np.array(collections, np.int64), np.array(sequences, np.int64), codes)
 
 
 def _removed(connection: Connection, after: int) -> Iterator[Removed]:
     rows = connection.execute("SELECT collection, sequence FROM removals WHERE number > ? ORDER BY number", (after,))
-    for block in _blocks(rows):
-        yield Removed(*np.array(block, np.int64).T)
+    return (Removed(*np.array(block, np.int64).T) for block in _blocks(rows))
 
 
 def _blocks(rows: Any) -> Iterator[Any]:

@@ -1,6 +1,5 @@
 """Reads of what is being re-coded, and of jobs, with a connection of their own."""
 
-from contextlib import closing
 from dataclasses import dataclass
 
 from service.store import jobs, recodings
@@ -47,11 +46,8 @@ class RecodingReader(Reading):
         found: list[tuple[int, StoredItem]] = []
         size = 0
         recoding = pair.recoding
-        with (
-            self._reading() as connection,
-            closing(whole_items(connection, pair.old, recoding.position, recoding.last)) as items,
-        ):
-            for sequence, item in items:
+        with self._reading() as connection:
+            for sequence, item in whole_items(connection, pair.old, recoding.position, recoding.last):
                 found.append((sequence, item))
                 size += len(item.document or b"") + len(item.features or b"") + len(item.payload or b"")
                 if len(found) == most_items or size >= most_bytes:

@@ -1,6 +1,6 @@
 """Items with all that is kept of them, in the order of their sequence numbers."""
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from sqlite3 import Connection
 from typing import Any
 
@@ -15,11 +15,12 @@ Verified = Callable[[Sequence[Any]], tuple[int, bytes]]
 
 def whole_items(
     connection: Connection, row: CollectionRow, after: int = 0, last: int = NEWEST
-) -> Generator[tuple[int, StoredItem], None, None]:
+) -> Iterator[tuple[int, StoredItem]]:
     """The items of a collection above a sequence number, up to another, each with its own, read as they are asked for.
 
     All are verified; raises DamagedStoreError, also where what has to be kept of an item is gone.
     """
+    # Executed at once, not at the first `next`, which may come after the transaction.
     # The plus keeps SQLite from walking the collection's ids, and sorting them, instead of the sequence numbers.
     rows = connection.execute(
         f"SELECT {COLUMNS}, features, features.checksum, document, documents.checksum FROM items"  # nosec B608  # constants of ours; values are parameters
@@ -28,16 +29,19 @@ def whole_items(
         " WHERE items.sequence > ? AND items.sequence <= ? AND +collection = ? ORDER BY items.sequence",
         (after, last, row.number),
     )
-    for found in rows:
-        sequence, _, item = stored_item(found[:6])
-        if row.settings.keep_features != "none":
-            item = item._replace(features=_kept(item, verified_features, sequence, found[6:8]))
-        if row.settings.keep_documents:
-            item = item._replace(document=_kept(item, verified_document, sequence, found[8:10]))
-        yield sequence, item
+    return (_whole(row, found) for found in rows)
 
 
-def _kept(item: StoredItem, verified: Verified, sequence: int, columns: tuple[object, ...]) -> bytes:
+def _whole(row: CollectionRow, found: Sequence[Any]) -> tuple[int, StoredItem]:
+    sequence, _, item = stored_item(found[:6])
+    if row.settings.keep_features != "none":
+        item = item._replace(features=_kept(item, verified_features, sequence, found[6:8]))
+    if row.settings.keep_documents:
+        item = item._replace(document=_kept(item, verified_document, sequence, found[8:10]))
+    return sequence, item
+
+
+def _kept(item: StoredItem, verified: Verified, sequence: int, columns: Sequence[Any]) -> bytes:
     if columns[0] is None:
         raise nothing_kept(item.id)
     return verified((sequence, *columns))[1]
