@@ -15,7 +15,9 @@ from typing import Any
 
 from models.errors import HammingwayError
 
-FORMAT = 1
+FORMAT = 2
+# 1: before texts were normalised; its features have no `extractor` and no `normalisation`.
+READABLE = (1, FORMAT)
 CARD = "hasher.json"
 
 
@@ -60,9 +62,9 @@ def read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
         raise DamagedHasherError(f"{folder / CARD} is not the JSON object that was written: {error}") from None
     if _render(claimed) != raw:
         raise DamagedHasherError(f"{folder / CARD} was changed after it was written: its checksum does not fit")
-    if card.get("format") != FORMAT or not isinstance(card.get("files"), dict):
+    if card.get("format") not in READABLE or not isinstance(card.get("files"), dict):
         raise DamagedHasherError(
-            f"expected {folder / CARD} to have format {FORMAT} and files, got format {card.get('format')!r}"
+            f"expected {folder / CARD} to have format {FORMAT} or older, and files, got format {card.get('format')!r}"
         )
     files = {}
     for name, expected in card["files"].items():

@@ -44,24 +44,25 @@ class Hasher:
             # Its checksums fit, so it was written like that: whatever is wrong, it must not stop the other hashers.
             raise DamagedHasherError(f"{folder} is not a hasher: {type(error).__name__}: {error}") from None
 
-    def rows(self, documents: Sequence[Document]) -> NDArray[np.float32]:
-        """Features (n, d) float32 of documents; raises InvalidInputError that names the place of a bad one."""
-        rows = np.empty((len(documents), self.features.dimension), np.float32)
-        for place, document in enumerate(documents):
-            try:
-                rows[place] = self.features.row(document)
-            except InvalidInputError as error:
-                error.args = (f"document {place}: {error}",)
-                raise
+    def rows(self, documents: Sequence[Document], query: bool = False) -> NDArray[np.float32]:
+        """Features (n, d) float32 of documents; raises InvalidInputError that names the place of the first bad one.
+
+        `query`: the documents are searched for, which some text encoders code by another prefix.
+        """
+        rows, faults = self.features.rows(documents, query)
+        if faults:
+            place, error = min(faults.items())
+            error.args = (f"document {place}: {error}",)
+            raise error
         return rows
 
     def logits(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
         """Logits (n, bits) float32 of features (n, d) float32."""
         return _run(self._encoder, rows, self.bits)
 
-    def encode(self, documents: Sequence[Document]) -> Codes:
-        """Codes (n, bits / 8) uint8 of documents."""
-        return pack(self.logits(self.rows(documents)))
+    def encode(self, documents: Sequence[Document], query: bool = False) -> Codes:
+        """Codes (n, bits / 8) uint8 of documents; `query` as in `rows`."""
+        return pack(self.logits(self.rows(documents, query)))
 
     def decode(self, codes: Codes) -> NDArray[np.float32]:
         """What the decoder remembers of codes (n, bits / 8): features (n, d) float32."""

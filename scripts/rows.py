@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Iterator
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,7 @@ from models.errors import InvalidInputError
 from models.features import Features
 from models.features.vector import VectorFeatures
 from models.rows import blocks
-from scripts.console import progress, track
+from scripts.console import progress
 from scripts.datasets import Dataset, Item
 
 BATCH = 256
@@ -40,15 +41,15 @@ def read_rows(data: Dataset, features: Features) -> tuple[NDArray[np.float32], N
 def batches(data: Dataset, features: Features) -> Iterator[tuple[NDArray[np.float32], list[str | None]]]:
     """Features and labels of the dataset, in its order, at most 256 items at a time, with a progress bar."""
     data.require(features.modality)
-    rows, labels = [], []
-    for item in track(data.walk(), "reading", data.size):
-        rows.append(_row(data, item, features))
-        labels.append(item.label)
-        if len(rows) == BATCH:
-            yield np.stack(rows), labels
-            rows, labels = [], []
-    if rows:
-        yield np.stack(rows), labels
+    items = data.walk()
+    with progress("reading", data.size) as advance:
+        while some := list(islice(items, BATCH)):
+            rows, faults = features.rows([item.document for item in some])
+            if faults:
+                place, error = min(faults.items())
+                raise _named(data, some[place], error)
+            advance(len(some))
+            yield rows, [item.label for item in some]
 
 
 def _same(array: NDArray[np.generic], features: Features) -> bool:
@@ -68,15 +69,15 @@ def _check(data: Dataset, array: NDArray[np.float32], features: Features) -> Non
             finite = np.isfinite(block).all(axis=1)
             if not finite.all():
                 place = int(np.argmin(finite))
-                _row(data, Item(str(done + place), block[place]), features)
+                try:
+                    features.row(block[place])
+                except InvalidInputError as error:
+                    raise _named(data, Item(str(done + place), block[place]), error) from None
             done += len(block)
             advance(len(block))
     if data.checksum is not None and crc != data.checksum.whole:
         raise InvalidInputError(f"{data.name} is damaged: Bad CRC-32 {crc:#010x}, expected {data.checksum.whole:#010x}")
 
 
-def _row(data: Dataset, item: Item, features: Features) -> NDArray[np.float32]:
-    try:
-        return features.row(item.document)
-    except InvalidInputError as error:
-        raise InvalidInputError(f"item {item.id!r} of {data.name}: {error}") from None
+def _named(data: Dataset, item: Item, error: InvalidInputError) -> InvalidInputError:
+    return InvalidInputError(f"item {item.id!r} of {data.name}: {error}")

@@ -1,18 +1,31 @@
 """Features of vectors: as given, or scaled to unit length where only the direction counts."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import PositiveInt
 
 from models.errors import InvalidInputError
+from models.features.base import CardSettings, Features, Files, parse_settings
 
 SCALES = ("none", "unit")
 
 
-class VectorFeatures:
+class VectorSettings(CardSettings):
+    """`extractor` is missing on cards of the first release."""
+
+    extractor: Literal["vector"] = "vector"
+    modality: Literal["vector"]
+    dimension: PositiveInt
+    scale: Literal["none", "unit"]
+
+
+class VectorFeatures(Features):
     """Takes vectors of one dimension; `scale` is `none` or `unit` (L2 distance then orders as the cosine does)."""
 
+    name = "vector"
     modality = "vector"
 
     def __init__(self, dimension: int, scale: str = "none") -> None:
@@ -26,7 +39,13 @@ class VectorFeatures:
         """Features for vectors as long as this one."""
         return cls(len(_numbers(document, "a vector of numbers")), scale)
 
-    def row(self, document: object) -> NDArray[np.float32]:
+    @classmethod
+    def load(cls, settings: Mapping[str, Any], files: Files) -> "VectorFeatures":
+        """Restore from a card's settings."""
+        read = parse_settings(VectorSettings, settings)
+        return cls(read.dimension, read.scale)
+
+    def row(self, document: object, query: bool = False) -> NDArray[np.float32]:
         """The vector itself, (dimension,) float32, checked: right length, finite numbers only."""
         given = _numbers(document, f"a vector of {self.dimension} numbers")
         if len(given) != self.dimension:
@@ -45,12 +64,9 @@ class VectorFeatures:
         return row
 
     def settings(self) -> dict[str, Any]:
-        """Modality, dimension and scale."""
-        return {"modality": self.modality, "dimension": self.dimension, "scale": self.scale}
-
-    def files(self) -> dict[str, bytes]:
-        """None: a vector needs no state."""
-        return {}
+        """Extractor, modality, dimension and scale."""
+        shape = {"dimension": self.dimension, "scale": self.scale}
+        return {"extractor": self.name, "modality": self.modality, **shape}
 
 
 def _numbers(document: object, wanted: str) -> NDArray[Any]:

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.codes import hamming
-from models.features.image import ImageFeatures
+from models.features.pixels import PixelFeatures
 from scripts.report.material import Drawn, Material, pick_shown, read_items
 from scripts.report.parts import Picture, Section, Table, plain
 from scripts.report.pictures import grid, item_tile
@@ -17,14 +17,14 @@ LABEL = 12
 
 def neighbours_section(material: Material, base: Drawn, queries: Drawn) -> Section:
     """Images are drawn; texts are listed; of vectors, ids and labels are."""
-    features, pictured = material.hasher.features, isinstance(material.hasher.features, ImageFeatures)
+    features, pictured = material.hasher.features, isinstance(material.hasher.features, PixelFeatures)
     shown = pick_shown(queries, PICTURED if pictured else LISTED)
     distances = hamming(queries.codes[shown], base.codes)
     near = np.argsort(distances, axis=1, kind="stable")[:, :NEAREST]
     items = len(material.split.base)
     among = f"all {items:,} items" if len(base.rows) == items else f"{len(base.rows):,} of {items:,} items"
     words = f"Queries that training never saw, and the nearest among {among} by code alone, nearest first."
-    if isinstance(features, ImageFeatures):
+    if isinstance(features, PixelFeatures):
         part: Picture | Table = _picture(features, base, queries, shown, near, distances)
     else:
         part = _table(material, base, queries, shown, near, distances)
@@ -32,7 +32,7 @@ def neighbours_section(material: Material, base: Drawn, queries: Drawn) -> Secti
 
 
 def _picture(
-    features: ImageFeatures,
+    features: PixelFeatures,
     base: Drawn,
     queries: Drawn,
     shown: NDArray[np.intp],

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from models.features.image import ImageFeatures
+from models.features.pixels import PixelFeatures
 from scripts.report.figures import GREEN, ORANGE, render
 
 CELL = 0.95
@@ -25,13 +25,13 @@ class Tile:
     right: bool | None = None
 
 
-def item_tile(features: ImageFeatures, row: NDArray[np.float32], words: str, right: bool | None = None) -> Tile:
+def item_tile(features: PixelFeatures, row: NDArray[np.float32], words: str, right: bool | None = None) -> Tile:
     """A row of features (d,) as the image it stands for."""
     pixels = np.asarray(features.image(row).convert("RGB"), np.float64) / 255
     return Tile(pixels, words, right)
 
 
-def direction_tile(features: ImageFeatures, direction: NDArray[np.float64], words: str) -> Tile:
+def direction_tile(features: PixelFeatures, direction: NDArray[np.float64], words: str) -> Tile:
     """A direction (d,) in features space: red where it brightens, blue where it darkens, white where it does nothing.
 
     The channels of a coloured image are averaged. Its sign is arbitrary: the largest pixel is made positive.

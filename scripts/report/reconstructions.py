@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from models.features.image import ImageFeatures
+from models.features.pixels import PixelFeatures
 from models.neighbours import nearest
 from scripts.report import figures
 from scripts.report.material import Drawn, Material, pick_shown, read_items
@@ -27,7 +27,7 @@ def reconstructions_section(material: Material, base: Drawn, queries: Drawn) -> 
     )
     similar = cosines(queries.rows, decoded)
     parts: list[Picture | Table] = []
-    if isinstance(hasher.features, ImageFeatures):
+    if isinstance(hasher.features, PixelFeatures):
         shown = pick_shown(queries, PICTURED)
         tiles = [
             [item_tile(hasher.features, row[place], words) for place in shown]

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.features.image import ImageFeatures
+from models.features.pixels import PixelFeatures
 from models.training.geometry import jacobians, saturated_share, singular_values, tangent_directions, values_that_hold
 from models.training.loop import Trained
 from scripts.report import figures
@@ -34,7 +34,7 @@ def tangents_section(material: Material, queries: Drawn) -> Section:
         "and the rest is ignored."
     )
     parts: list[Picture | Table] = []
-    if isinstance(features, ImageFeatures):
+    if isinstance(features, PixelFeatures):
         parts.append(_picture(trained, features, queries))
     parts.append(Picture("spectrum.png", "Singular values of the Jacobian", caption, figures.spectrum(values.numpy())))
     words = (
@@ -42,7 +42,7 @@ def tangents_section(material: Material, queries: Drawn) -> Section:
         f"Of {values.shape[1]}, {held:.0f} hold {HELD:.0%} of the sum of the singular values; "
         f"{saturated:.0%} of the code's units are saturated, and hardly answer to small steps."
     )
-    if not isinstance(features, ImageFeatures):
+    if not isinstance(features, PixelFeatures):
         words += " Directions in the features of this data cannot be drawn; their strengths can."
     return Section("tangents", "Tangent directions", words, parts)
 
@@ -58,7 +58,7 @@ def feature_directions(
     return back, values.double().numpy()
 
 
-def _picture(trained: Trained, features: ImageFeatures, queries: Drawn) -> Picture:
+def _picture(trained: Trained, features: PixelFeatures, queries: Drawn) -> Picture:
     shown = pick_shown(queries, PICTURED)
     directions, values = feature_directions(trained, queries.rows[shown], DIRECTIONS)
     tiles = [

@@ -32,16 +32,17 @@ def encode(
     hasher: Callable[[], Hasher] | None,
     where: str,
     refused: Mapping[int, str] = NO_REASONS,
+    query: bool = False,
 ) -> tuple[list[Coded | None], dict[int, Fault]]:
     """Codes of documents, None at the places of bad ones, and what is wrong with those, by place.
 
     `hasher` is asked for only where something is not a code already; None where a collection has no hasher.
     `where` names the list in the faults: `items` gives `items/3/vector`. `refused` says of codes, by place, why none is
-    taken as it is.
+    taken as it is. `query`: the documents are searched for, which some text encoders code by another prefix.
     """
     coded: list[Coded | None] = [None] * len(documents)
     faults: dict[int, Fault] = {}
-    rows, places = [], []
+    chosen: dict[int, Document] = {}
     for place, (kind, document) in enumerate(documents):
         try:
             if kind == "code" and place in refused:
@@ -51,37 +52,41 @@ def encode(
             elif hasher is None:
                 raise InvalidInputError(f"expected a code, as the collection has no hasher, got {kind}")
             else:
-                rows.append(row_of(hasher(), kind, document))
-                places.append(place)
+                _require_kind(hasher(), kind)
+                chosen[place] = document
         except InvalidInputError as error:
             faults[place] = _fault(where, place, kind, error)
-    if hasher is not None and rows:
-        features = np.stack(rows)
-        logits = hasher().logits(features)
-        for place, *each in zip(places, pack(logits), features, logits, strict=True):
-            coded[place] = Coded(each[0].tobytes(), each[1], each[2])
-    return coded, faults
+    if hasher is not None and chosen:
+        rows, bad = hasher().features.rows(list(chosen.values()), query)
+        places = list(chosen)
+        for number, reason in bad.items():
+            place = places[number]
+            faults[place] = _fault(where, place, documents[place][0], reason)
+        made = hasher().logits(rows)
+        for number, (place, code) in enumerate(zip(places, pack(made), strict=True)):
+            if number not in bad:
+                coded[place] = Coded(code.tobytes(), rows[number], made[number])
+    return coded, dict(sorted(faults.items()))
 
 
-def logits(hasher: Hasher, documents: Sequence[Given], where: str) -> NDArray[np.float32]:
-    """Logits (n, bits) float32 of documents; raises FaultsError that names the bad ones."""
-    rows = np.empty((len(documents), hasher.features.dimension), np.float32)
-    faults = []
-    for place, (kind, document) in enumerate(documents):
-        try:
-            rows[place] = row_of(hasher, kind, document)
-        except InvalidInputError as error:
-            faults.append(_fault(where, place, kind, error))
+def logits(hasher: Hasher, documents: Sequence[Given], where: str, query: bool = False) -> NDArray[np.float32]:
+    """Logits (n, bits) float32 of documents; raises FaultsError that names the bad ones. `query` as in `encode`."""
+    coded, faults = encode(documents, hasher.bits, lambda: hasher, where, query=query)
     if faults:
-        raise FaultsError("nothing was encoded", faults)
-    return hasher.logits(rows)
+        raise FaultsError("nothing was encoded", list(faults.values()))
+    made = [each.logits for each in coded if each is not None and each.logits is not None]
+    return np.stack(made) if made else np.empty((0, hasher.bits), np.float32)
 
 
-def row_of(hasher: Hasher, kind: Kind, document: Document) -> NDArray[np.float32]:
-    """Features (d,) float32 of a document; raises InvalidInputError where the hasher cannot take it."""
+def require_usable(hasher: Hasher, kind: Kind, document: Document) -> None:
+    """Raise InvalidInputError where the hasher cannot take a document; makes no code."""
+    _require_kind(hasher, kind)
+    hasher.features.check(document)
+
+
+def _require_kind(hasher: Hasher, kind: Kind) -> None:
     if kind != hasher.features.modality:
         raise InvalidInputError(f"expected {hasher.features.modality}, as {hasher.reference} takes, got {kind}")
-    return hasher.features.row(document)
 
 
 def _fault(where: str, place: int, kind: Kind, error: InvalidInputError) -> Fault:

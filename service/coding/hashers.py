@@ -7,8 +7,7 @@ from pathlib import Path
 
 import orjson
 
-from models.features.image import MAX_PIXELS, ImageFeatures
-from models.features.text import MAX_CHARACTERS, TextFeatures
+from models.features.base import MAX_CHARACTERS, MAX_PIXELS
 from models.folder import DamagedHasherError
 from models.hasher import Hasher
 from models.versions import versions
@@ -52,7 +51,7 @@ class Hashers:
                         f"expected {self._directory / reference} to hold {reference}, got {hasher.reference}: "
                         "a hasher's folder cannot be renamed"
                     )
-                self._limit(hasher)
+                hasher.features.limit(self._max_characters, self._max_pixels)
                 self._loaded[reference] = hasher
             return self._loaded[reference]
 
@@ -82,12 +81,6 @@ class Hashers:
             return hasher
 
         return load
-
-    def _limit(self, hasher: Hasher) -> None:
-        if isinstance(hasher.features, TextFeatures):
-            hasher.features.max_characters = self._max_characters
-        elif isinstance(hasher.features, ImageFeatures):
-            hasher.features.max_pixels = self._max_pixels
 
     def check(self) -> dict[str, DamagedHasherError | None]:
         """Load every hasher; says for each reference what is wrong with it, or None."""

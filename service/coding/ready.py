@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from models.errors import InvalidInputError
 from models.hasher import Hasher
-from service.coding.encoding import NO_REASONS, row_of
+from service.coding.encoding import NO_REASONS, require_usable
 from service.errors import Fault
 from service.items import NOTHING_KEPT, Item
 from service.store.schema import CollectionRow
@@ -72,7 +72,7 @@ def _check_document(collection: CollectionRow, item: Item, hasher: Callable[[], 
     if hasher is None or not _keeps(collection)[1]:
         raise InvalidInputError(f"expected none, as the collection keeps no documents, got {kind}")
     # What cannot be encoded could not be coded anew.
-    row_of(hasher(), kind, document)
+    require_usable(hasher(), kind, document)
 
 
 def _keeps(collection: CollectionRow) -> tuple[bool, bool]:

@@ -268,7 +268,7 @@ class Collections:
             for query in queries
         ]
         load = self._hashers.bound(row.name, row.settings.hasher, row.settings.hasher_checksum)
-        coded, faults = encode(documents, row.settings.bits, load, "queries")
+        coded, faults = encode(documents, row.settings.bits, load, "queries", query=True)
         if faults:
             raise FaultsError("nothing was searched", list(faults.values()))
         if by_features:

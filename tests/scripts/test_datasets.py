@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from models.errors import InvalidInputError
-from models.features.image import ImageFeatures
+from models.features.pixels import PixelFeatures
 from models.features.vector import VectorFeatures
 from scripts.datasets import NAMES, open_dataset
 from scripts.datasets.wordnet import FILES, definition
@@ -226,7 +226,7 @@ def test_vectors_in_any_file_give_equal_rows_and_only_float32_as_it_is_stays_map
 def test_images_in_any_file_give_equal_rows(tmp_path, name: str, shape: tuple[int, ...]) -> None:
     images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     data = open_dataset(saved(tmp_path / name, images))
-    rows, labels = read_rows(data, ImageFeatures(3, 4, "L" if len(shape) == 3 else "RGB"))
+    rows, labels = read_rows(data, PixelFeatures(3, 4, "L" if len(shape) == 3 else "RGB"))
     assert (data.modality, labels) == ("image", None)
     assert np.array_equal(rows, images.reshape(300, -1).astype(np.float32) / np.float32(255))
 
@@ -243,7 +243,7 @@ def test_a_bad_row_is_named_alike_wherever_it_lies(tmp_path, name: str) -> None:
     with pytest.raises(InvalidInputError, match=r"item '0' of .*: expected a vector of 5 numbers, got 4"):
         read_rows(data, VectorFeatures(5))
     with pytest.raises(InvalidInputError, match="expected image items, got vector items"):
-        read_rows(data, ImageFeatures(2, 2))
+        read_rows(data, PixelFeatures(2, 2))
 
 
 @pytest.mark.parametrize("scale", ["none", "unit"])

@@ -17,8 +17,8 @@ from models.evaluation.metrics import bit_correlation, share_of_ones
 from models.evaluation.quality import Evaluation, Quality, evaluate
 from models.evaluation.split import split
 from models.features import Features
-from models.features.image import ImageFeatures
-from models.features.text import TextFeatures
+from models.features.pixels import PixelFeatures
+from models.features.static import StaticFeatures
 from models.features.vector import VectorFeatures
 from models.training.config import Config
 from models.training.prepare import draw_sample
@@ -64,7 +64,7 @@ def make(data: Dataset, features: Features) -> Material:
 
 @pytest.fixture(scope="module")
 def digits() -> Material:
-    return make(open_dataset("digits"), ImageFeatures(8, 8))
+    return make(open_dataset("digits"), PixelFeatures(8, 8))
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def texts() -> Material:
     items = [
         Item(f"t{number}", f"{' '.join(row)} <script>{number}</script>", row[0]) for number, row in enumerate(chosen)
     ]
-    return make(Dataset("words", "text", len(items), lambda: iter(items)), TextFeatures.pretrained())
+    return make(Dataset("words", "text", len(items), lambda: iter(items)), StaticFeatures.pretrained())
 
 
 def check_page(folder: Path, files: set[str]) -> str:
@@ -285,7 +285,7 @@ def test_tangent_directions_are_where_logits_move_most(digits: Material) -> None
 
 
 def test_coloured_images_and_labels_of_any_script_are_drawn() -> None:
-    features = ImageFeatures(3, 2, "RGB")
+    features = PixelFeatures(3, 2, "RGB")
     direction = np.zeros(18)
     direction[:3], direction[9:11] = -0.9, 0.3
     tile = direction_tile(features, direction, plain(HOSTILE))

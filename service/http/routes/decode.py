@@ -9,7 +9,7 @@ from fastapi.responses import Response
 
 from models.codes import Codes
 from models.errors import InvalidInputError
-from models.features.image import ImageFeatures
+from models.features.pixels import PixelFeatures
 from models.hasher import Hasher
 from service.collections.collections import Collections
 from service.errors import Fault, FaultsError, TooLargeError
@@ -69,7 +69,7 @@ def _documents(hasher: Hasher, codes: Codes, wanted: DecodeRequest) -> list[dict
             raise InvalidInputError(f"expected it for a hasher of texts only, got it for {hasher.reference}", name)
     features = hasher.features
     rows = hasher.decode(codes)
-    if isinstance(features, ImageFeatures):
+    if isinstance(features, PixelFeatures):
         return [{"image": base64.b64encode(features.png(row)).decode()} for row in rows]
     return [{"vector": row} for row in rows]
 

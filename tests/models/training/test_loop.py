@@ -10,7 +10,7 @@ from models.errors import InvalidInputError
 from models.evaluation.baselines import baselines
 from models.evaluation.quality import Evaluation, evaluate
 from models.evaluation.split import split
-from models.features.image import ImageFeatures
+from models.features.pixels import PixelFeatures
 from models.folder import write_folder
 from models.hasher import DECODER, ENCODER, Hasher
 from models.itq import fit_itq
@@ -40,7 +40,7 @@ def hasher_of(features: np.ndarray, config: Config) -> Hasher:
     trained = train(features, config)
     card = {"name": "t", "version": 1, "bits": config.bits}
     encoder = export_encoder(trained.network, trained.projection)
-    return Hasher(card, ImageFeatures(8, 8), encoder, export_decoder(trained.network, trained.projection))
+    return Hasher(card, PixelFeatures(8, 8), encoder, export_decoder(trained.network, trained.projection))
 
 
 @pytest.mark.parametrize("tied", [False, True])
@@ -57,7 +57,7 @@ def test_exported_graphs_equal_the_network(hidden: int, tied: bool) -> None:
     trained = train(features, Config(epochs=2, bits=16, hidden=hidden, tied=tied))
     card = {"name": "t", "version": 1, "bits": 16}
     encoder, decoder = (export(trained.network, trained.projection) for export in (export_encoder, export_decoder))
-    hasher = Hasher(card, ImageFeatures(8, 8), encoder, decoder)
+    hasher = Hasher(card, PixelFeatures(8, 8), encoder, decoder)
     network = trained.network.double()
     inputs = (features - trained.projection.mean) @ trained.projection.directions * trained.projection.scale
     with torch.no_grad():
@@ -144,7 +144,7 @@ def test_default_objective_beats_itq_on_digits() -> None:
 def test_a_written_hasher_gives_the_same_codes(tmp_path) -> None:
     features, _ = digits()
     trained = train(features, Config(epochs=1))
-    images = ImageFeatures(8, 8)
+    images = PixelFeatures(8, 8)
     card = {"name": "t", "version": 1, "bits": 64, "features": images.settings()}
     encoder, decoder = (export(trained.network, trained.projection) for export in (export_encoder, export_decoder))
     write_folder(tmp_path / "t@1", card, {ENCODER: encoder, DECODER: decoder, **images.files()})

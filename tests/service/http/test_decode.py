@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from models.codes import hamming, pack
-from models.features.image import ImageFeatures
+from models.features.pixels import PixelFeatures
 from models.hasher import Hasher
 from service.settings import Settings
 from service.store import lookups
@@ -64,7 +64,7 @@ def test_what_encode_gives_decode_takes_and_back_again(client: httpx.Client) -> 
 def test_images_are_pngs_of_the_pixels_that_the_decoder_gives(client: httpx.Client, hashers: Path) -> None:
     hasher = Hasher.load(hashers / "digits@1")
     features = hasher.features
-    assert isinstance(features, ImageFeatures)
+    assert isinstance(features, PixelFeatures)
     documents = decode(client, hasher="digits", codes=HEX)["documents"]
     rows = hasher.decode(CODES)
     for document, row in zip(documents, rows, strict=True):

@@ -6,8 +6,10 @@ import pytest
 from PIL import Image
 
 from models.errors import InvalidInputError
-from models.features.image import ImageFeatures, ImageTooLargeError
-from models.features.text import TextFeatures, TextTooLongError
+from models.features.image import ImageTooLargeError
+from models.features.pixels import PixelFeatures
+from models.features.static import StaticFeatures
+from models.features.text import TextTooLongError
 from models.features.vector import VectorFeatures
 
 
@@ -18,8 +20,8 @@ def png(pixels: np.ndarray) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def text() -> TextFeatures:
-    return TextFeatures.pretrained()
+def text() -> StaticFeatures:
+    return StaticFeatures.pretrained()
 
 
 @pytest.mark.parametrize(
@@ -47,7 +49,7 @@ def test_unit_scale_survives_numbers_whose_square_overflows() -> None:
 
 def test_an_image_is_the_same_as_its_png_and_comes_back() -> None:
     pixels = np.arange(64, dtype=np.uint8).reshape(8, 8) * 4
-    features = ImageFeatures(8, 8)
+    features = PixelFeatures(8, 8)
     assert np.array_equal(features.row(pixels), pixels.reshape(-1) / np.float32(255))
     assert np.array_equal(features.row(png(pixels)), features.row(pixels))
     assert np.array_equal(np.asarray(features.image(features.row(pixels))), pixels)
@@ -55,14 +57,14 @@ def test_an_image_is_the_same_as_its_png_and_comes_back() -> None:
 
 def test_sixteen_bits_and_transparency_are_scaled_not_clipped() -> None:
     deep = np.full((4, 4), 0x8000, np.uint16)
-    assert ImageFeatures(4, 4).row(png(deep))[0] == pytest.approx(128 / 255)
+    assert PixelFeatures(4, 4).row(png(deep))[0] == pytest.approx(128 / 255)
     clear = np.zeros((4, 4, 4), np.uint8)
-    assert ImageFeatures(4, 4).row(png(clear))[0] == 1.0
+    assert PixelFeatures(4, 4).row(png(clear))[0] == 1.0
 
 
 @pytest.mark.parametrize(("mode", "shape"), [("L", (5, 7)), ("RGB", (5, 7, 3))])
 def test_a_row_as_png_is_the_same_row_again_cut_to_what_pixels_can_be(mode: str, shape: tuple[int, ...]) -> None:
-    features = ImageFeatures(7, 5, mode)
+    features = PixelFeatures(7, 5, mode)
     pixels = np.random.default_rng(4).integers(0, 256, shape, dtype=np.uint8)
     row = features.row(png(pixels))
     encoded = features.png(row)
@@ -76,7 +78,7 @@ def test_a_row_as_png_is_the_same_row_again_cut_to_what_pixels_can_be(mode: str,
 
 
 def test_image_says_what_is_wrong() -> None:
-    features = ImageFeatures(8, 8, max_pixels=10_000)
+    features = PixelFeatures(8, 8, max_pixels=10_000)
     whole = png(np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8))
     with pytest.raises(InvalidInputError, match="none of these"):
         features.row(b"not an image")
@@ -88,7 +90,7 @@ def test_image_says_what_is_wrong() -> None:
 
 def test_every_truncation_of_a_png_is_refused_and_no_flipped_byte_changes_a_row() -> None:
     whole = png(np.random.default_rng(0).integers(0, 256, (16, 16), np.uint8))
-    features = ImageFeatures(16, 16)
+    features = PixelFeatures(16, 16)
     expected = features.row(whole)
     for length in range(len(whole)):
         with pytest.raises(InvalidInputError):
@@ -98,7 +100,7 @@ def test_every_truncation_of_a_png_is_refused_and_no_flipped_byte_changes_a_row(
             assert np.array_equal(features.row(flipped), expected)
 
 
-def test_text_of_like_meaning_is_nearer(text: TextFeatures) -> None:
+def test_text_of_like_meaning_is_nearer(text: StaticFeatures) -> None:
     query = text.row("delete a directory and everything in it")
     near = text.row("Recursively remove a folder tree")
     far = text.row("Return the hyperbolic cosine of x")
@@ -106,13 +108,13 @@ def test_text_of_like_meaning_is_nearer(text: TextFeatures) -> None:
     assert query @ near > query @ far + 0.1
 
 
-def test_text_is_restored_from_its_files(text: TextFeatures) -> None:
-    again = TextFeatures.load(text.files())
+def test_text_is_restored_from_its_files(text: StaticFeatures) -> None:
+    again = StaticFeatures.load(text.settings(), text.files())
     assert np.array_equal(again.row("the same text"), text.row("the same text"))
 
 
 @pytest.mark.parametrize("empty", ["", "  \n\t"])
-def test_text_says_what_is_wrong(text: TextFeatures, empty: str) -> None:
+def test_text_says_what_is_wrong(text: StaticFeatures, empty: str) -> None:
     with pytest.raises(InvalidInputError, match="got an empty one"):
         text.row(empty)
     with pytest.raises(InvalidInputError, match="lone surrogate"):
