@@ -18,6 +18,7 @@ import httpx
 import uvicorn
 
 from service.app import create_app
+from service.process.server import Connection
 from service.settings import Settings
 
 # Below those that Linux gives to connections, and to who asks for any; each process that runs tests has its own.
@@ -37,7 +38,7 @@ def running(settings: Settings, readiness: int = 200) -> Iterator[httpx.Client]:
     """A client of the application, served by uvicorn in a thread until the block ends; `readiness` is waited for."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(create_app(settings), log_level="warning", ws="none")
+        config = uvicorn.Config(create_app(settings), log_level="warning", ws="none", http=Connection)
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, args=([listening],))
         thread.start()

@@ -2,17 +2,18 @@
 
 import asyncio
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from service.process.framing import Framed
 
 # Twice what a URL may be.
 MOST_BYTES = 2**17
 MOST_SECONDS = 30.0
 
 
-class BoundedHeads(HttpToolsProtocol):
+class BoundedHeads(Framed):
     """A connection that is refused where a request's head is too long, or takes too long to come.
 
-    One timer a connection, and no other work but for heads that come in parts.
+    What surrounds the chunks of a body, their extensions and the trailer, is bounded likewise. One timer a connection,
+    and no other work but for heads that come in parts.
     """
 
     _timer: asyncio.TimerHandle
@@ -29,12 +30,19 @@ class BoundedHeads(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Count what comes, as long as the head is not whole."""
+        """Count what comes that is neither a whole head nor a part of a body."""
+        self._progress = False
         super().data_received(data)
-        if self._in_head:
-            self._came += len(data)
-            if self._came > MOST_BYTES:
+        if self._part is None or self._progress:
+            # Of the next head as much may have come as is read at a time.
+            self._came = int(self._part == "head")
+            return
+        self._came += len(data)
+        if self._came > MOST_BYTES:
+            if self._part == "head":
                 self.refuse(431, f"expected headers of at most {MOST_BYTES} bytes, got more")
+            else:
+                self.refuse(400, f"expected at most {MOST_BYTES} bytes between two parts of a body, got more")
 
     def on_message_begin(self) -> None:
         """Count anew."""
@@ -42,21 +50,26 @@ class BoundedHeads(HttpToolsProtocol):
         self._await_head()
 
     def on_headers_complete(self) -> None:
-        """Count no more."""
+        """Count anew."""
         super().on_headers_complete()
-        self._in_head = False
+        self._progress = True
 
-    def refuse(self, status: int, detail: str) -> None:
-        """Answer that no more of a request is read, and close the connection."""
-        raise NotImplementedError
+    def on_body(self, body: bytes) -> None:
+        """Count anew."""
+        self._progress = True
+        super().on_body(body)
 
     def _await_head(self) -> None:
-        self._in_head, self._came, self._since = True, 0, self.loop.time()
+        self._came, self._since = 0, self.loop.time()
 
     def _look(self) -> None:
-        left = self._since + MOST_SECONDS - self.loop.time() if self._in_head else MOST_SECONDS
+        in_head = self._part == "head"
+        left = self._since + MOST_SECONDS - self.loop.time() if in_head else MOST_SECONDS
         if left > 0:
             self._timer = self.loop.call_later(left, self._look)
+        elif self._deaf:
+            # Closed when all before it is answered.
+            pass
         elif self._came:
             self.refuse(408, f"expected the headers within {MOST_SECONDS:g} seconds, got a part of them")
         else:

@@ -52,27 +52,27 @@ class Connection(BoundedHeads):
         super().connection_made(transport)
         self.transport = JoinedWrites(transport, self.loop)  # type: ignore[assignment]
         if len(self.connections) > (most := most_connections()):
-            self.refuse(503, f"expected at most {most} connections, got one more: try again")
+            self._deaf = True
+            self.transport.write(self.refusal(503, f"expected at most {most} connections, got one more: try again"))
+            # At once: there is none to spare.
+            self.transport.close()
 
     def shutdown(self) -> None:
         """Close it soon, or when its reply is sent."""
         self.loop.call_later(IDLE_SECONDS, super().shutdown)
 
-    def send_400_response(self, msg: str) -> None:
-        """In place of the server's own, which is plain text."""
-        self.refuse(400, "expected an HTTP/1.1 request, got what is none")
-
-    def refuse(self, status: int, detail: str) -> None:
-        """Answer so, and close the connection; the id is the caller's, where that came before."""
-        # None before the first request.
-        scope: MutableMapping[str, Any] = self.scope or {"headers": ()}  # type: ignore[assignment]
+    def refusal(self, status: int, detail: str) -> bytes:
+        """A problem detail; the id is the caller's, where that came before."""
+        # The scope is that of the request before, between two of them; there is none before the first.
+        scope: MutableMapping[str, Any] = {"headers": ()}
+        if self._part is not None and self.scope is not None:
+            scope = self.scope  # type: ignore[assignment]
         request_id = self._ids.note(scope)
         log.warning("request %s: %s", request_id, detail)
         # Of what the application has begun with, it counts itself. None of what is before it starts.
-        if self._in_head and (state := self.app_state.get("service")) is not None:
+        if self._part != "body" and (state := self.app_state.get("service")) is not None:
             state.metrics.count_refused(status)
-        self.transport.write(malformed.reply(request_id, status, detail))
-        self.transport.close()
+        return malformed.reply(request_id, status, detail)
 
 
 class Workers(Multiprocess):
@@ -127,6 +127,7 @@ def serve(settings: Settings) -> None:
         log_config=logs.configuration(settings.log_level, settings.log_format),
         server_header=False,
         http=Connection,
+        ws="none",
         timeout_graceful_shutdown=CLOSE_SECONDS,
     )
     if config.workers > 1:
