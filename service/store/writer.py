@@ -11,13 +11,14 @@ from sqlite3 import Connection
 from service.errors import TooManyCollectionsError
 from service.filters import Condition
 from service.store import jobs, recodings, statements
-from service.store.connection import committed, create, transaction
+from service.store.connection import BUSY_TIMEOUT_SECONDS, committed, create, transaction
 from service.store.errors import ChangedMeanwhileError, DamagedStoreError, translated
 from service.store.filtering import compile_filter
 from service.store.mark import Mark
 from service.store.place import Place
 from service.store.rows import ITEM_COLUMNS, stored_item
 from service.store.schema import CollectionRow, CollectionSettings, IndexSettings, StoredItem
+from service.store.wal import Wal
 from service.untold import untold
 
 BLOCK_ROWS = 8192
@@ -44,6 +45,7 @@ class Writer:
         with translated(path):
             found = committed(self._connection)
         self._place = Place(path)
+        self._wal = Wal(self._connection, path, BUSY_TIMEOUT_SECONDS)
         if found < marked:
             raise DamagedStoreError(
                 f"expected {path} to have committed {marked} rows, found {found}: the end of its WAL is damaged, "
@@ -152,6 +154,7 @@ class Writer:
                 yield connection
                 total = committed(connection)
             self._mark.write(total)
+            self._wal.keep_small()
 
 
 def _remove_matching(connection: Connection, collection: int, condition: Condition, deleted: Deleted) -> int:
