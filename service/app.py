@@ -53,6 +53,7 @@ from service.http.state import State
 from service.keys import parse_keys
 from service.opening import opened
 from service.settings import Settings
+from service.store.open_reads import OpenReads
 from service.store.snapshots import sweep
 from service.telemetry import logs
 from service.telemetry.stages import Stages
@@ -110,6 +111,10 @@ class Parts(Protocol):
     def jobs(self) -> WatchedBoard:
         """Jobs."""
 
+    @property
+    def open_reads(self) -> OpenReads:
+        """Reads of the database that are open; none over Milvus."""
+
     def load(self) -> None:
         """Get ready; raises what keeps it from that for good."""
 
@@ -155,6 +160,7 @@ def create_app(settings: Settings) -> Application:
                 parts.jobs,
                 taking,
                 held,
+                parts.open_reads,
             )
             start = asyncio.create_task(_get_ready(state, parts))
             try:

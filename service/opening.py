@@ -21,9 +21,10 @@ from service.index.upkeep import Upkeep
 from service.jobs.living import Living
 from service.jobs.watching import Watching
 from service.search.matching import Matching
-from service.store.connection import MANY_KILOBYTES, check
+from service.store.connection import FEW_KILOBYTES, MANY_KILOBYTES, check
 from service.store.jobs import Kind
 from service.store.jobs_writer import JobsWriter
+from service.store.open_reads import OpenReads
 from service.store.reader import Reader
 from service.store.recoding_reader import RecodingReader
 from service.store.recoding_writer import RecodingWriter
@@ -42,13 +43,18 @@ class Opened:
     analyses: Analyses
     recodings: Recodings
     jobs: Jobs
+    open_reads: OpenReads
 
     def load(self) -> None:
         """Verify the database and load all codes, at once; raises DamagedStoreError."""
         with ThreadPoolExecutor(1) as beside:
-            checked = beside.submit(check, self.database)
+            checked = beside.submit(self._check)
             self.follower.catch_up()
             checked.result()
+
+    def _check(self) -> None:
+        with self.open_reads.during("integrity check"):
+            check(self.database)
 
 
 @contextmanager
@@ -58,21 +64,34 @@ def opened(database: Path, hashers: Hashers, stages: Stages = untimed, threads: 
     At most `threads` scan codes at once: one search is shared among those that are idle.
     """
     with ExitStack() as stack:
+        open_reads = OpenReads()
+
+        def reader_of(cache_kilobytes: int = FEW_KILOBYTES) -> Reader:
+            return stack.enter_context(closing(Reader(database, cache_kilobytes, open_reads)))
+
+        def recoding_reader() -> RecodingReader:
+            return stack.enter_context(closing(RecodingReader(database, open_reads=open_reads)))
+
         writer = stack.enter_context(closing(Writer(database)))
         # Readers of their own for all that may read at length: nothing must hold up the look-ups.
-        reader = stack.enter_context(closing(Reader(database, MANY_KILOBYTES)))
-        changes, pages, background = (stack.enter_context(closing(Reader(database))) for _ in range(3))
+        reader = reader_of(MANY_KILOBYTES)
+        changes, pages, background = (reader_of() for _ in range(3))
         rows, living = JobsWriter(writer), stack.enter_context(closing(Living(database)))
-        orphans = Orphans(stack.enter_context(closing(RecodingReader(database))), rows, living)
-        watching = stack.enter_context(closing(Watching(rows, lambda: living.name, orphans.look)))
+        orphans = Orphans(recoding_reader(), rows, living)
+
+        def look_around() -> None:
+            open_reads.warn()
+            orphans.look()
+
+        watching = stack.enter_context(closing(Watching(rows, lambda: living.name, look_around)))
         upkeep = stack.enter_context(closing(Upkeep(background, watching.watch)))
         follower = Follower(changes, upkeep, stack.enter_context(closing(Cores(threads))))
-        matching = Matching(*(stack.enter_context(closing(Reader(database))) for _ in range(2)))
-        pairs, steps, seeking = (stack.enter_context(closing(RecodingReader(database))) for _ in range(3))
-        backend = Embedded(database, writer, reader, pages, pairs, follower, matching, stages)
+        matching = Matching(*(reader_of() for _ in range(2)))
+        pairs, steps, seeking = (recoding_reader() for _ in range(3))
+        backend = Embedded(database, writer, reader, pages, pairs, follower, matching, open_reads, stages)
         collections = Collections(backend, hashers, Upserts(backend, hashers, stages), stages)
         # One that is read for as long as all ids take, and one for what takes seconds.
-        moments, samples = (EmbeddedMoments(stack.enter_context(closing(Reader(database))), follower) for _ in range(2))
+        moments, samples = (EmbeddedMoments(reader_of(), follower) for _ in range(2))
         duplicates = Duplicates(backend, moments)
         analyses = Analyses(samples, hashers)
         coding = RecodingWriter(writer)
@@ -80,4 +99,4 @@ def opened(database: Path, hashers: Hashers, stages: Stages = untimed, threads: 
         works: dict[Kind, Work] = {"recode": Work(recodings.step, True), "discard": Work(coding.sweep)}
         lock = database.with_name(f"{database.name}-jobs")
         jobs = stack.enter_context(closing(Jobs(pairs, seeking, coding, rows, works, lock, watching)))
-        yield Opened(database, collections, follower, duplicates, analyses, recodings, jobs)
+        yield Opened(database, collections, follower, duplicates, analyses, recodings, jobs, open_reads)

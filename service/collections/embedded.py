@@ -21,6 +21,7 @@ from service.items import Part
 from service.search.matching import Matching
 from service.search.ranking import Source
 from service.store.errors import StoreBusyError, UnknownCollectionError
+from service.store.open_reads import OpenReads
 from service.store.pages import Asked, Page
 from service.store.reader import Reader
 from service.store.recoding_reader import RecodingReader
@@ -41,6 +42,7 @@ class Embedded:
     pairs: RecodingReader
     follower: Follower
     matching: Matching
+    open_reads: OpenReads
     stages: Stages = untimed
 
     @property
@@ -133,7 +135,7 @@ class Embedded:
 
     def take_snapshot(self, name: str, folder: Path, copied: Copied) -> Taken:
         """A file of one collection."""
-        return take(self.database, name, folder, copied)
+        return take(self.database, name, folder, copied, self.open_reads)
 
 
 @dataclass(frozen=True)

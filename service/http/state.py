@@ -18,6 +18,7 @@ from service.http.layers.measuring import Metrics
 from service.http.searches import Searches
 from service.keys import Keys
 from service.settings import Settings
+from service.store.open_reads import OpenReads
 from service.threads.pool import Pool
 from service.threads.runs import Runs
 
@@ -57,6 +58,7 @@ class State:
     jobs: WatchedBoard
     snapshots: Snapshots
     held: HeldBodies
+    open_reads: OpenReads
     readiness: Readiness = field(default_factory=Readiness)
 
 

@@ -23,6 +23,7 @@ from service.milvus.moments import MilvusMoments
 from service.milvus.names import Names
 from service.milvus.pairs import Pairs
 from service.milvus.recoding import MilvusRecodings
+from service.store.open_reads import OpenReads
 from service.telemetry.stages import Stages, untimed
 
 
@@ -35,6 +36,7 @@ class Opened:
     analyses: Analyses
     recodings: MilvusRecodings
     jobs: Remembering
+    open_reads: OpenReads
 
     def load(self) -> None:
         """Nothing is held here; also where Milvus does not answer yet, as it may soon."""
@@ -59,4 +61,5 @@ def opened(address: Address, hashers: Hashers, stages: Stages = untimed) -> Iter
             Analyses(moments, hashers),
             recodings,
             stack.enter_context(closing(Remembering(jobs))),
+            OpenReads(),
         )

@@ -11,6 +11,8 @@ from models.errors import HammingwayError
 FEW_FREE_BYTES = 256 * 1024
 # What damage can make of an error message, or of a text, is not always UTF-8.
 SQLITE_ERRORS = (sqlite3.DatabaseError, UnicodeDecodeError)
+# Those of SQLite's errors that are a mistake of ours, not of the disk.
+MISTAKES = (sqlite3.IntegrityError, sqlite3.ProgrammingError)
 
 
 class UnknownCollectionError(HammingwayError):
@@ -70,8 +72,7 @@ def translated(path: Path) -> Iterator[None]:
     """Raise what SQLite says of the database at `path` as the errors above."""
     try:
         yield
-    except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
-        # A mistake of ours, not of the disk.
+    except MISTAKES:
         raise
     except SQLITE_ERRORS as error:
         raise translate(error, path) from error

@@ -1,23 +1,26 @@
 """A connection to read by, which whoever reads takes in turns."""
 
 import sqlite3
+import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from types import TracebackType
 
 from service.store.connection import FEW_KILOBYTES, connect
-from service.store.errors import SQLITE_ERRORS, translate, translated
+from service.store.errors import MISTAKES, SQLITE_ERRORS, translate, translated
+from service.store.open_reads import OpenReads
 from service.store.tracked_connection import TrackedConnection
 
 
 class Reading:
     """One connection, used by one thread at a time; the database has to be there."""
 
-    def __init__(self, path: Path, cache_kilobytes: int = FEW_KILOBYTES) -> None:
+    def __init__(self, path: Path, cache_kilobytes: int = FEW_KILOBYTES, open_reads: OpenReads | None = None) -> None:
+        """`open_reads` counts the reads of several connections together."""
         self._path = path
         self._lock = threading.Lock()
+        self._open_reads = open_reads or OpenReads()
         with translated(path):
             self._connection = connect(path, cache_kilobytes)
         # Not tracked, which takes as long again: its one row is read to the end at once.
@@ -39,13 +42,52 @@ class Reading:
                 raise translate(error, self._path) from error
         return version
 
-    @contextmanager
-    def _reading(self) -> Iterator[TrackedConnection]:
-        """The connection for one read; cursors that the block leaves open are closed when it ends."""
-        with self._lock, translated(self._path):
+    def _reading(self) -> "_Read":
+        """`with` it, the connection for one read, which is named after the method that calls this."""
+        return _Read(self._connection, self._lock, self._path, self._open_reads, sys._getframe(1).f_code.co_qualname)
+
+
+class _Read:
+    """One read: the turn on a connection, whose cursors are all closed when the block ends.
+
+    Raises what SQLite says as the errors of `service.store.errors`.
+    """
+
+    # A class, as a generator of `contextmanager` takes twice as long.
+    __slots__ = ("_connection", "_lock", "_name", "_open_read", "_open_reads", "_path")
+
+    def __init__(
+        self, connection: TrackedConnection, lock: threading.Lock, path: Path, open_reads: OpenReads, name: str
+    ) -> None:
+        self._connection = connection
+        self._lock = lock
+        self._path = path
+        self._open_reads = open_reads
+        self._name = name
+
+    def __enter__(self) -> TrackedConnection:
+        self._lock.acquire()
+        try:
+            self._open_read = self._open_reads.begin(self._name)
             # For the case that an earlier ROLLBACK failed, as for lack of memory.
-            self._connection.roll_back()
-            try:
-                yield self._connection
-            finally:
-                self._connection.close_cursors()
+            if self._connection.in_transaction:
+                with translated(self._path):
+                    self._connection.roll_back()
+        except BaseException:
+            self._end()
+            raise
+        return self._connection
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end()
+        if isinstance(error, SQLITE_ERRORS) and not isinstance(error, MISTAKES):
+            raise translate(error, self._path) from error
+
+    def _end(self) -> None:
+        try:
+            self._connection.close_cursors()
+            self._open_reads.end(self._open_read)
+        finally:
+            self._lock.release()

@@ -25,6 +25,7 @@ from service.store.errors import (
     translated,
     unknown_collection,
 )
+from service.store.open_reads import OpenReads
 from service.store.rows import COLLECTION_COLUMNS, collection_row
 from service.store.schema import FORMAT, CollectionRow, StoredItem
 from service.store.whole_items import whole_items
@@ -49,10 +50,13 @@ class Taken:
     sha256: str
 
 
-def take(database: Path, collection: str, folder: Path, copied: Copied = untold) -> Taken:
+def take(
+    database: Path, collection: str, folder: Path, copied: Copied = untold, open_reads: OpenReads | None = None
+) -> Taken:
     """Write a collection as it is at this moment into a new file of the folder; writes go on meanwhile.
 
-    `copied` is told, again and again, how many of how many items are in it; what it raises ends it.
+    `copied` is told, again and again, how many of how many items are in it; what it raises ends it. `open_reads` counts
+    the read of the database.
 
     Raises UnknownCollectionError, also for what cannot be a name, as it becomes part of a path; StorageFullError or
     StorageError where the folder takes no file. Nothing is left behind by one that fails.
@@ -62,7 +66,7 @@ def take(database: Path, collection: str, folder: Path, copied: Copied = untold)
         folder.mkdir(parents=True, exist_ok=True)
         sweep(folder)
         with _locked(folder, fcntl.LOCK_SH):
-            return _take(database, collection, folder, copied)
+            return _take(database, collection, folder, copied, open_reads or OpenReads())
 
 
 def remove(folder: Path, taken: Taken) -> None:
@@ -93,11 +97,16 @@ def _locked(folder: Path, how: int) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _take(database: Path, collection: str, folder: Path, copied: Copied) -> Taken:
+def _take(database: Path, collection: str, folder: Path, copied: Copied, open_reads: OpenReads) -> Taken:
     name = f"{collection}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}{SUFFIX}"
     made, beside = folder / f"{name}{UNFINISHED}", folder / f"{name}.sha256"
     try:
-        with translated(database), closing(connect(database)) as source, transaction(source, "DEFERRED"):
+        with (
+            translated(database),
+            open_reads.during(f"snapshot of {collection}"),
+            closing(connect(database)) as source,
+            transaction(source, "DEFERRED"),
+        ):
             items = _copy(source, _by_name(source, collection), made, collection, copied)
         copied(items, items)
         check(made)

@@ -56,6 +56,13 @@ def _now(state: State) -> Iterator[Metric]:
         ("pid",),
         [([pid], state.readiness.ready)],
     )
+    if state.settings.embedded:
+        yield gauge(
+            "hammingway_oldest_read_seconds",
+            "For how long the oldest read of the database that is open now has been open, 0 where none is",
+            ("pid",),
+            [([pid], state.open_reads.oldest_seconds())],
+        )
     if state.readiness.ready:
         if state.settings.embedded:
             # Milvus would have to count the items anew for each, and has metrics of its own.

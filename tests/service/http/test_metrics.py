@@ -1,9 +1,13 @@
 """Metrics: what is counted is what was sent, by one process and by several together."""
 
 import gzip
+import logging
 import re
+import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -11,8 +15,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.collections.collections import Collections
+from service.collections.embedded import EmbeddedMoments
 from service.settings import Settings
-from tests.serving import Process, client_of
+from service.store.open_reads import OpenReads
+from tests.serving import Process, client_of, running
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 SEARCH = "/v1/collections/{collection}/search"
@@ -175,3 +181,26 @@ def test_two_processes_count_together(two: Process) -> None:
             counted = _value(_read(client), "hammingway_requests_total", method="GET", route="/v1/models", status="200")
             assert counted == sent
     two.stop()
+
+
+def test_a_read_that_stays_open_is_measured_and_warned_of_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(OpenReads.__init__, "__defaults__", (0.1,))
+    going = threading.Event()
+    monkeypatch.setattr(EmbeddedMoments, "_is_named", lambda self, row: going.wait(20))
+    settings = Settings(hashers=tmp_path / "none", data=tmp_path / "data")
+    with caplog.at_level(logging.WARNING), running(settings) as client, ThreadPoolExecutor(1) as threads:
+        assert client.put("/v1/collections/read", json={"bits": 8}).status_code == 201
+        assert _value(_read(client), "hammingway_oldest_read_seconds") == 0
+        asked = threads.submit(client.post, "/v1/collections/read/duplicates", json={"max_distance": 0})
+        try:
+            deadline = time.monotonic() + 10
+            while _value(_read(client), "hammingway_oldest_read_seconds") < 1.5:
+                assert time.monotonic() < deadline
+        finally:
+            going.set()
+        assert asked.result().status_code == 200
+        assert _value(_read(client), "hammingway_oldest_read_seconds") == 0
+    warned = [message for message in caplog.messages if "has been open for" in message]
+    assert [message.split(" has been open")[0] for message in warned] == ["the read Reader.all_by_id"]

@@ -272,3 +272,20 @@ def _places(store: Store, kind: type[Reading], name: str) -> list[int]:
         reader._connection.row_factory = None
     assert rows.count, "the case reads no row"
     return sorted({0, min(1, rows.count - 1), rows.count // 2, rows.count - 1})
+
+
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, name in EVERY if name != "version"])
+def test_a_read_has_the_name_of_its_method_while_it_is_open(store: Store, kind: type[Reading], name: str) -> None:
+    reader, names = store.readers[kind], set()
+
+    def noted(cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> tuple[Any, ...]:
+        names.update(read.name for read in reader._open_reads._open)
+        return row
+
+    reader._connection.row_factory = noted
+    try:
+        _consume(CASES[kind][name](reader, store))
+    finally:
+        reader._connection.row_factory = None
+    assert names == {f"{kind.__name__}.{name}"}
+    assert reader._open_reads.oldest_seconds() == 0
