@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from models.codes import LONGEST_CODE_BITS
 from models.errors import InvalidInputError
 from service.coding import carrying, kept_features
 from service.coding.comparing import Comparison, compare
@@ -31,7 +32,6 @@ from service.untold import untold
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 ATTEMPTS = 20
-LONGEST_CODE_BITS = 4096
 MOST_LISTS = 65_536
 MOST_ABOVE = 1_000_000_000
 
