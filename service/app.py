@@ -19,6 +19,7 @@ from service.collections.analyses import Analyses
 from service.collections.collections import Collections
 from service.collections.duplicates import Duplicates
 from service.http.description import openapi
+from service.http.layers.admission import Admission
 from service.http.layers.application import Application
 from service.http.layers.frame import Frame
 from service.http.layers.head import Head
@@ -187,6 +188,7 @@ def create_app(settings: Settings) -> Application:
     every = [*app.router.routes, *(route for part in ROUTES for route in part.router.routes)]
     app.wrap(DirectRoutes, application=app)
     app.wrap(KnownParameters, routes=every)
+    app.wrap(Admission, with_keys=bool(keys), by_any_name=settings.allow_open)
     app.wrap(Head)
     app.wrap(TimeLimit, seconds=settings.max_seconds)
     traced.install(app)
