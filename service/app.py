@@ -55,7 +55,7 @@ from service.keys import parse_keys
 from service.opening import opened
 from service.settings import Settings
 from service.store.open_reads import OpenReads
-from service.store.snapshots import sweep
+from service.store.snapshots import sweep_all
 from service.telemetry import logs
 from service.telemetry.stages import Stages
 from service.threads.combining import Combining
@@ -246,7 +246,7 @@ async def _get_ready(state: State, parts: Parts) -> None:
     """Load the codes and verify the hashers while /livez answers already; what fails is logged, not hidden."""
     try:
         await asyncio.to_thread(parts.load)
-        await asyncio.to_thread(sweep, state.settings.snapshots)
+        await asyncio.to_thread(sweep_all, state.settings.snapshots, state.settings.data)
         parts.jobs.start()
         state.readiness.ready = True
         for reference, error in (await asyncio.to_thread(state.hashers.check)).items():
