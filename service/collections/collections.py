@@ -15,6 +15,7 @@ from service.coding.comparing import Comparison, compare
 from service.coding.encoding import Coded, encode
 from service.coding.hashers import Hashers
 from service.collections.backend import Backend, Source
+from service.collections.steadily import ATTEMPTS, steadily
 from service.collections.upserts import Upserts
 from service.errors import ConflictError, Fault, FaultsError, UnknownItemError, UnknownItemsError
 from service.filters import Condition, names_a_field
@@ -31,7 +32,6 @@ from service.untold import untold
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
-ATTEMPTS = 20
 MOST_LISTS = 65_536
 MOST_ABOVE = 1_000_000_000
 
@@ -287,14 +287,7 @@ class Collections:
 
     def _steadily(self, name: str, use: Callable[[CollectionRow], T]) -> T:
         """What `use` makes of the collection; made again where its old codes are gone, as it was re-coded."""
-        for _ in range(ATTEMPTS):
-            row = self._row(name)
-            try:
-                return use(row)
-            except (UnknownCollectionError, UnknownItemError):
-                if self._row(name).number == row.number:
-                    raise
-        raise StoreBusyError("expected the collection to rest for a moment, it is re-coded faster than it is read")
+        return steadily(self._backend.collection, name, use)
 
     def _row(self, name: str) -> CollectionRow:
         return self._known(name, self._backend.collection(name))
