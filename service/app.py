@@ -19,7 +19,6 @@ from service.collections.analyses import Analyses
 from service.collections.collections import Collections
 from service.collections.duplicates import Duplicates
 from service.http.description import openapi
-from service.http.layers.admission import Admission
 from service.http.layers.application import Application
 from service.http.layers.frame import Frame
 from service.http.layers.head import Head
@@ -55,10 +54,11 @@ from service.keys import parse_keys
 from service.opening import opened
 from service.settings import Settings
 from service.store.open_reads import OpenReads
-from service.store.snapshots import sweep_all
+from service.store.snapshots import sweep
 from service.telemetry import logs
 from service.telemetry.stages import Stages
 from service.threads.combining import Combining
+from service.threads.lane import Lane
 from service.threads.pool import Pool
 from service.threads.runs import Runs
 
@@ -139,8 +139,8 @@ def create_app(settings: Settings) -> Application:
         hashers = Hashers(settings.hashers, settings.max_characters, settings.max_pixels)
         with _opened(settings, hashers, traced.stages) as parts, traced.sending():
             readers, writers = (traced.pool(settings.threads, settings.queue) for _ in range(2))
-            reading = traced.pool(1, settings.queue)
-            searches = combine(settings, parts.collections, readers, reading, traced.combining)
+            lane = Lane(settings.queue)
+            searches = combine(settings, parts.collections, readers, lane, traced.combining)
             runs = Runs(MOST_RUNS)
             analysts = traced.pool(1, settings.queue)
             taking = Snapshots(parts.collections, parts.jobs, settings.snapshots)
@@ -151,6 +151,7 @@ def create_app(settings: Settings) -> Application:
                 readers,
                 writers,
                 searches,
+                lane,
                 keys,
                 counted,
                 parts.duplicates,
@@ -168,7 +169,7 @@ def create_app(settings: Settings) -> Application:
                 yield {"service": state}
             finally:
                 await start
-                for pool in (readers, reading, writers, runs, analysts, taking):
+                for pool in (readers, lane, writers, runs, analysts, taking):
                     pool.close()
 
     app = Application(
@@ -188,7 +189,6 @@ def create_app(settings: Settings) -> Application:
     every = [*app.router.routes, *(route for part in ROUTES for route in part.router.routes)]
     app.wrap(DirectRoutes, application=app)
     app.wrap(KnownParameters, routes=every)
-    app.wrap(Admission, with_keys=bool(keys), by_any_name=settings.allow_open)
     app.wrap(Head)
     app.wrap(TimeLimit, seconds=settings.max_seconds)
     traced.install(app)
@@ -246,7 +246,7 @@ async def _get_ready(state: State, parts: Parts) -> None:
     """Load the codes and verify the hashers while /livez answers already; what fails is logged, not hidden."""
     try:
         await asyncio.to_thread(parts.load)
-        await asyncio.to_thread(sweep_all, state.settings.snapshots, state.settings.data)
+        await asyncio.to_thread(sweep, state.settings.snapshots)
         parts.jobs.start()
         state.readiness.ready = True
         for reference, error in (await asyncio.to_thread(state.hashers.check)).items():

@@ -70,13 +70,6 @@ class InvalidMultipartError(HammingwayError):
     where = "body"
 
 
-class UnknownPathError(HammingwayError):
-    """A path of a URL that cannot be one of the service's."""
-
-    status = 404
-    title = "Not Found"
-
-
 class UnknownHasherError(HammingwayError):
     """A hasher, or a version of one, that is not there."""
 
@@ -147,15 +140,6 @@ class NotReadyError(HammingwayError):
     title = "Not ready"
 
 
-class KindOnlyError(HammingwayError):
-    """Another error, of which only the kind is told."""
-
-    def __init__(self, error: HammingwayError) -> None:
-        super().__init__("expected the service to be ready, it is not: its log says why, or ask with a key")
-        self.status = error.status
-        self.title = error.title
-
-
 class StoppingError(HammingwayError):
     """Asked for too late: the service has been told to stop."""
 
@@ -201,7 +185,12 @@ class ForbiddenError(HammingwayError):
 
 
 class TakesLongError(Exception):
-    """A search that would read many items, where it was asked to do so only in its own time: `Wanted.hurried`."""
+    """A search that has to read for long, where it was asked to give way then: `Wanted.hurried`."""
+
+    def __init__(self, step: Callable[[], bool]) -> None:
+        """`step` reads on for a slice of the work; once it has returned True, the search can be made."""
+        super().__init__()
+        self.step = step
 
 
 class ForeignPageError(HammingwayError):

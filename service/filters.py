@@ -33,6 +33,9 @@ from service.described import kind
 MAX_DEPTH = 8
 MAX_CONDITIONS = 256
 MAX_CHOICES = 10_000
+# Of a whole filter: each slice of its evaluation begins with reading all values.
+MAX_VALUES = 20_000
+MAX_VALUE_BYTES = 2**20
 MAX_NAME_BYTES = 512
 
 Kind = Literal["null", "false", "true", "number", "text"]
@@ -89,6 +92,7 @@ def parse_filter(value: Any) -> Condition:
     """The condition that a filter's JSON stands for; raises InvalidInputError that says where and what it expected.
 
     Filters lie at most 8 deep in one another and have at most 256 conditions; an `in` has at most 10,000 values.
+    All values together are at most 20,000, and their strings at most 1 MiB of UTF-8.
     """
     return _Parser().filter(value, "filter", 1)
 
@@ -112,6 +116,7 @@ class _Parser:
 
     def __init__(self) -> None:
         self._conditions = 0
+        self._values = self._bytes = 0
 
     def filter(self, value: Any, where: str, depth: int) -> All:
         if depth > MAX_DEPTH:
@@ -143,7 +148,9 @@ class _Parser:
     def _field(self, path: tuple[str, ...], value: Any, where: str) -> Field:
         if not isinstance(value, dict):
             self._count(where)
-            return Field(path, (Comparison("eq", (_scalar(value, where, f"{_SCALAR}, or an object of operators"),)),))
+            equal = Comparison("eq", (_scalar(value, where, f"{_SCALAR}, or an object of operators"),))
+            self._count_values(equal, where)
+            return Field(path, (equal,))
         if not value:
             raise InvalidInputError(f"expected at least one operator, {_known()}, got none", where)
         comparisons, exists = [], None
@@ -153,12 +160,22 @@ class _Parser:
                 exists = _boolean(operand, f"{where}/exists")
             else:
                 comparisons.append(_comparison(operator, operand, where))
+                self._count_values(comparisons[-1], f"{where}/{operator}")
         return Field(path, tuple(comparisons), exists)
 
     def _count(self, where: str) -> None:
         self._conditions += 1
         if self._conditions > MAX_CONDITIONS:
             raise InvalidInputError(f"expected a filter of at most {MAX_CONDITIONS} conditions, got more", where)
+
+    def _count_values(self, comparison: Comparison, where: str) -> None:
+        self._values += len(comparison.operands)
+        if self._values > MAX_VALUES:
+            raise InvalidInputError(f"expected a filter of at most {MAX_VALUES} values in all, got more", where)
+        self._bytes += sum(len(each.value.encode()) for each in comparison.operands if isinstance(each.value, str))
+        if self._bytes > MAX_VALUE_BYTES:
+            detail = f"expected a filter whose strings are at most {MAX_VALUE_BYTES} bytes together, got more"
+            raise InvalidInputError(detail, where)
 
 
 def _comparison(operator: Any, operand: Any, where: str) -> Comparison:

@@ -5,9 +5,10 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import PositiveInt
 
 from models.errors import InvalidInputError
-from models.features.base import CardSettings, Dimension, Features, Files, parse_settings
+from models.features.base import CardSettings, Features, Files, parse_settings
 
 SCALES = ("none", "unit")
 
@@ -17,7 +18,7 @@ class VectorSettings(CardSettings):
 
     extractor: Literal["vector"] = "vector"
     modality: Literal["vector"]
-    dimension: Dimension
+    dimension: PositiveInt
     scale: Literal["none", "unit"]
 
 

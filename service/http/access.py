@@ -1,19 +1,41 @@
 """Who may call what: each route names the role that it takes, `dependencies=READ`; the API document shows it.
 
-Checked before a body is read. Without keys everyone may do everything, but for what `layers.admission` refuses.
+Checked before a body is read. Without keys everyone may do everything, but for the web pages that they look at.
 """
+
+import hashlib
+from ipaddress import ip_address
 
 from fastapi import Request, Security
 from fastapi.openapi.models import HTTPBearer
 from fastapi.security.base import SecurityBase
 
-from models.errors import HammingwayError
 from service.errors import ForbiddenError, UnauthorizedError
 from service.http.layers.web_pages import require_own
 from service.keys import Role
 
 SCHEME = "ApiKey"
 BEARER = "bearer"
+
+
+# Whom a request is from: an API key, or an address.
+Client = tuple[str, bytes]
+# An IPv6 host is given at least so many addresses of its own.
+IPV6_PREFIX_BYTES = 8
+
+
+def client_of(request: Request) -> Client:
+    """Whom a request that was let in is from: the owner of its key, else the address that it came from."""
+    if request.state.service.keys:
+        return "key", hashlib.sha256(request.headers.get("authorization", "").encode()).digest()
+    host = "" if request.client is None else request.client.host
+    try:
+        address = ip_address(host.partition("%")[0])
+    except ValueError:
+        return "host", host.encode()
+    mapped = getattr(address, "ipv4_mapped", None)
+    packed = (mapped or address).packed
+    return "address", packed[:IPV6_PREFIX_BYTES] if len(packed) > IPV6_PREFIX_BYTES else packed
 
 
 class Requires(SecurityBase):
@@ -28,8 +50,13 @@ class Requires(SecurityBase):
         )
 
     async def __call__(self, request: Request) -> None:
-        """Raise UnauthorizedError without a key that is known, ForbiddenError where its role is not enough."""
-        if not (keys := request.state.service.keys):
+        """Raise UnauthorizedError without a key that is known, ForbiddenError where its role is not enough.
+
+        Without keys raise ForeignPageError for what a web page of somebody else asks.
+        """
+        state = request.state.service
+        if not (keys := state.keys):
+            require_own(request.scope, state.settings.allow_open)
             return
         given = request.headers.get("authorization")
         if given is None:
@@ -42,18 +69,6 @@ class Requires(SecurityBase):
             raise UnauthorizedError("expected an API key that is known, got another one", invalid=True)
         if role < self.role:
             raise ForbiddenError(str(self.role), str(role))
-
-
-async def may_read(request: Request) -> bool:
-    """Whether a request to a path that is open to all may be told what is for readers only."""
-    state = request.state.service
-    try:
-        await Requires(Role.READ)(request)
-        if not state.keys:
-            require_own(request.scope, state.settings.allow_open)
-    except HammingwayError:
-        return False
-    return True
 
 
 READ, WRITE, ADMIN = ([Security(Requires(role), scopes=[str(role)])] for role in Role)

@@ -1,13 +1,15 @@
 """Searches from their bodies to their replies; those that wait at one time and ask for the same are made together.
 
-One that has to read many items first, by a filter that is new, is begun again by a thread that is for such alone: it
-would take one of those that all others wait for, and the next such one the next, until nothing is answered any more.
+A search that has to read many items first, by a filter that is new, gives way: the items are read in slices, by turns
+of all clients, in a thread that is for that alone, and then the search is made with the others.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 
+from fastapi import Request
 from fastapi.responses import Response
 
 from models.errors import InvalidInputError
@@ -15,6 +17,7 @@ from service.collections.collections import Answer, Collections
 from service.errors import FaultsError, TakesLongError
 from service.filters import parse_filter
 from service.http.replies.matches import matches_told, require_bounded
+from service.http.replies.presence import while_there
 from service.http.replies.reply import reply
 from service.http.requests import multipart
 from service.http.requests.body import parse_json, validate
@@ -22,9 +25,12 @@ from service.http.schemas.search import SearchRequest
 from service.items import Match, Query, Wanted
 from service.search import rescoring
 from service.settings import Settings
+from service.store.errors import StoreBusyError
 from service.threads.combining import Combining
+from service.threads.lane import Lane
 from service.threads.pool import Pool
 
+ATTEMPTS = 20
 DEFAULT_LIMIT = 10
 # What is found at one time for searches that are made together: each of them can hold as much, and waits for all.
 MOST_FOUND_TOGETHER = 100_000
@@ -65,38 +71,41 @@ Combined = Combining[Asked, Response]
 
 @dataclass(frozen=True)
 class Searches:
-    """Searches that are made together, `hurried`, and what turns out to take long, each `alone` in another pool."""
+    """Searches that are made together, `hurried`, and the lane in which those that take long read what they need."""
 
     hurried: Combined
-    pool_of_long: Pool
-    alone: Callable[[Asked], Response]
+    lane: Lane
 
-    async def run(self, asked: Asked) -> Response:
-        """The reply; raises BusyError where too many wait, and what is wrong with the search."""
-        try:
-            return await self.hurried.run(asked)
-        except TakesLongError:
-            # One by one: where nobody waits any more when its turn comes, it is not begun.
-            return await self.pool_of_long.run(lambda: self.alone(asked))
+    async def run(self, asked: Asked, client: Hashable, request: Request | None = None) -> Response:
+        """The reply; raises BusyError where too many wait, and what is wrong with the search.
+
+        `client` is whom the search is for: clients take turns. What takes long ends where the request's client left.
+        """
+        for _ in range(ATTEMPTS):
+            try:
+                return await self.hurried.run(asked)
+            except TakesLongError as error:
+                step = error.step
+            # As often as it takes: what was read may have been crowded out, or much may have been written meanwhile.
+            reading = self.lane.run(client, partial(_or_none, step))
+            await (reading if request is None else while_there(request, reading))
+        raise StoreBusyError("expected the collection to rest for a moment, it changes faster than it can be read")
+
+
+def _or_none(step: Callable[[], bool]) -> bool | None:
+    return step() or None
 
 
 def combine(
-    settings: Settings, collections: Collections, pool: Pool, of_long: Pool, combining: type[Combined] = Combining
+    settings: Settings, collections: Collections, pool: Pool, lane: Lane, combining: type[Combined] = Combining
 ) -> Searches:
-    """Searches in the threads of a pool, and of one for those that take long."""
-
-    def alone(asked: Asked) -> Response:
-        search = _understand(settings, asked, 0, hurried=False)
-        ((_, told),) = _replies(collections, [search])
-        if isinstance(told, Exception):
-            raise told
-        return told
+    """Searches in the threads of a pool; what takes long is read in the lane."""
 
     def answer(asked: Sequence[Asked]) -> Iterator[list[Told]]:
         together: dict[tuple[str, Wanted], list[_Search]] = {}
         for place, each in enumerate(asked):
             try:
-                search = _understand(settings, each, place, hurried=True)
+                search = _understand(settings, each, place)
             except Exception as error:
                 yield _by_parts(asked, [(place, error)])
                 continue
@@ -108,7 +117,7 @@ def combine(
         for group in together.values():
             yield _by_parts(asked, _replies(collections, group))
 
-    return Searches(combining(pool, answer), of_long, alone)
+    return Searches(combining(pool, answer), lane)
 
 
 def _by_parts(asked: Sequence[Asked], told: list[Told]) -> list[Told]:
@@ -121,11 +130,11 @@ def _by_parts(asked: Sequence[Asked], told: list[Told]) -> list[Told]:
     ]
 
 
-def _understand(settings: Settings, asked: Asked, place: int, hurried: bool) -> _Search:
+def _understand(settings: Settings, asked: Asked, place: int) -> _Search:
     value = parse_json(asked.body) if asked.divider is None else multipart.search(asked.body, asked.divider)
     request = validate(SearchRequest, value, queries=settings.max_queries)
     queries = [request.query] if request.query is not None else request.queries or []
-    wanted = _wanted(request, settings.max_limit, max(1, settings.max_matches // max(1, len(queries))), hurried)
+    wanted = _wanted(request, settings.max_limit, max(1, settings.max_matches // max(1, len(queries))))
     return _Search(place, asked.collection, [query.query() for query in queries], request.query is not None, wanted)
 
 
@@ -193,8 +202,10 @@ def _candidates(wanted: SearchRequest, most: int, most_each: int) -> int | None:
     return candidates
 
 
-def _wanted(request: SearchRequest, most: int, most_each: int, hurried: bool) -> Wanted:
+def _wanted(request: SearchRequest, most: int, most_each: int) -> Wanted:
     condition = None if request.filter is None else parse_filter(request.filter)
     carried = frozenset(request.carried)
     limit, candidates = _limit(request, most, most_each), _candidates(request, most, most_each)
-    return Wanted(limit, request.max_distance, condition, request.rank, candidates, request.exact, carried, hurried)
+    return Wanted(
+        limit, request.max_distance, condition, request.rank, candidates, request.exact, carried, hurried=True
+    )

@@ -19,6 +19,7 @@ from service.http.searches import Searches
 from service.keys import Keys
 from service.settings import Settings
 from service.store.open_reads import OpenReads
+from service.threads.lane import Lane
 from service.threads.pool import Pool
 from service.threads.runs import Runs
 
@@ -48,6 +49,7 @@ class State:
     readers: Pool
     writers: Pool
     searches: Searches
+    lane: Lane
     keys: Keys
     metrics: Metrics
     duplicates: Duplicates

@@ -4,13 +4,18 @@ The first answer reads the whole collection once. It is kept, with the highest s
 one reads only the items above that. Items that are removed meanwhile are no longer in the snapshot that is searched.
 They are forgotten once they may be many: an item that is written anew has a new number each time.
 
-To read a million takes seconds: that is for a reader of its own, and who is in a hurry is told so. All else would wait.
+A search that is `hurried` reads for a moment only. Then it raises TakesLongError, which brings along how to read on in
+slices: the caller takes turns with others, and searches again.
 """
 
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from time import monotonic
 from typing import NamedTuple
+from weakref import WeakValueDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +25,9 @@ from service.errors import TakesLongError
 from service.filters import Condition
 from service.index.snapshot import Candidates, Snapshot
 from service.store.errors import StoreBusyError
+from service.store.filtering import Compiled
 from service.store.reader import Reader
+from service.store.scan import Scan, Sequences
 
 ATTEMPTS = 100
 KEPT_FILTERS = 32
@@ -34,7 +41,10 @@ READ_AT_ONCE = 2**15
 # What came since is passed over in a tenth of a microsecond where it is of another collection; to look up an item takes
 # twenty times that.
 PASSED_OVER = 20
-Sequences = NDArray[np.int64]
+# How long a hurried search reads before it gives way.
+HURRIED_SECONDS = 0.02
+# Of searches that went away: how many of their unfinished scans are kept, for who asks for the same again.
+UNFINISHED_SCANS = 4
 # A collection's number, and a filter on it.
 Key = tuple[int, Condition]
 
@@ -53,14 +63,25 @@ class Kept(NamedTuple):
 NOTHING_KEPT = Kept(np.empty(0, np.int64), 0, 0)
 
 
+@dataclass(frozen=True, eq=False)
+class _Growing:
+    """What was kept of a filter, and the scan that reads on from there."""
+
+    base: Kept
+    scan: Scan
+
+
 class Matching:
-    """One per process: remembers the items of the filters that were last used, 8 bytes each, 4 million at most."""
+    """One per process: remembers the items of the filters that were last used, 8 bytes each, about 4 million."""
 
     def __init__(self, reader: Reader, reader_of_many: Reader) -> None:
         """Each reader is for this alone: what takes long must not hold up what does not."""
         self._reader, self._reader_of_many = reader, reader_of_many
         self._lock = threading.Lock()
         self._kept: OrderedDict[Key, Kept] = OrderedDict()
+        # Those that some search waits for, and the last few, finished or not.
+        self._scans: WeakValueDictionary[Key, _Growing] = WeakValueDictionary()
+        self._unfinished: OrderedDict[Key, _Growing] = OrderedDict()
 
     def nearest(
         self,
@@ -73,18 +94,23 @@ class Matching:
     ) -> list[Candidates]:
         """The `limit` nearest of the items that the filter lets through, and all tied with the last, for each query.
 
-        Raises TakesLongError where many items have to be read for it, and it is `hurried`.
+        Raises TakesLongError where it takes long to read for it, and it is `hurried`.
         """
         key, before = (collection, condition), snapshot()
-        if key not in self._kept and (found := self._among_the_nearest(condition, before, queries, limit)):
-            return found
         came = before.last - self._kept.get(key, NOTHING_KEPT).highest
         by_ids = before.live * PASSED_OVER < came
         many = (before.live if by_ids else came) > READ_AT_ONCE
+        growing = self._growing(key, by_ids)
+        if key not in self._kept and (found := self._among_the_nearest(growing.scan.compiled, before, queries, limit)):
+            return found
+        deadline = monotonic() + HURRIED_SECONDS
         if many and hurried:
-            raise TakesLongError
+            raise self._takes_long(key, growing)
         for _ in range(ATTEMPTS):
-            kept = self._through(key, self._reader_of_many if many else self._reader, by_ids)
+            while not growing.scan.step(self._reader_of_many if many else self._reader, HURRIED_SECONDS):
+                if hurried and monotonic() >= deadline:
+                    raise self._takes_long(key, growing)
+            kept = self._add(key, growing)
             now = snapshot()
             # What was written between the two looks is not in `kept`.
             if now.last <= kept.highest:
@@ -92,11 +118,15 @@ class Matching:
         raise StoreBusyError("expected the collection to rest for a moment, it changes faster than it can be read")
 
     def _among_the_nearest(
-        self, condition: Condition, now: Snapshot, queries: Codes, limit: int
+        self, compiled: Compiled, now: Snapshot, queries: Codes, limit: int
     ) -> list[Candidates] | None:
         """The answer, where enough of the nearest few are let through; else None."""
         near = now.nearest(queries, 4 * limit, exact=True)
-        through = self._reader.lets_through(condition, {int(each) for one in near for each in one.sequences})
+        looked_at = {int(each) for one in near for each in one.sequences}
+        through = self._reader.lets_through(compiled, looked_at, HURRIED_SECONDS)
+        if through is None:
+            # Many items, or long payloads, by a long filter: read once, by turns with others.
+            return None
         found = []
         for each in near:
             verdicts = [through.get(sequence) for sequence in each.sequences.tolist()]
@@ -108,12 +138,46 @@ class Matching:
             found.append(_nearest_of(each, chosen, limit))
         return found
 
-    def _through(self, key: Key, reader: Reader, by_ids: bool) -> Kept:
+    def _advance(self, key: Key, growing: "_Growing") -> bool:
+        """Read on for a slice; returns whether all is read by now that a search needs."""
+        if not growing.scan.step(self._reader_of_many):
+            return False
+        self._add(key, growing)
+        return True
+
+    def _growing(self, key: Key, by_ids: bool) -> "_Growing":
+        """What is kept, and the scan that goes on from there: one for all searches that need it at one time."""
         with self._lock:
+            growing = self._scans.get(key)
+            if growing is None:
+                base = self._kept.get(key, NOTHING_KEPT)
+                growing = self._scans[key] = _Growing(base, Scan(*key, base.highest, by_ids))
+            return growing
+
+    def _takes_long(self, key: Key, growing: "_Growing") -> TakesLongError:
+        """The error that brings the scan along; it is kept for a while should that caller go away."""
+        with self._lock:
+            self._unfinished[key] = growing
+            self._unfinished.move_to_end(key)
+            while len(self._unfinished) > UNFINISHED_SCANS:
+                self._unfinished.popitem(last=False)
+        return TakesLongError(partial(self._advance, key, growing))
+
+    def _add(self, key: Key, growing: "_Growing") -> Kept:
+        """Keep what was kept with what the scan has found since; the next search begins another scan there."""
+        base, scan = growing.base, growing.scan
+        highest = scan.highest
+        found = scan.found()
+        # Another thread may have gone on since.
+        found = found[: np.searchsorted(found, highest, "right")]
+        sequences = np.concatenate([base.sequences, found]) if len(found) else base.sequences
+        kept = Kept(sequences, highest, base.living if base.highest else len(sequences))
+        with self._lock:
+            self._scans.pop(key, None)
+            self._unfinished.pop(key, None)
             known = self._kept.get(key, NOTHING_KEPT)
-        more, highest = reader.matching(*key, known.highest, by_ids)
-        sequences = np.concatenate([known.sequences, np.array(more, np.int64)]) if more else known.sequences
-        kept = Kept(sequences, highest, known.living if known.highest else len(sequences))
+        if known.highest >= highest:
+            return known
         self._keep(key, kept)
         return kept
 
@@ -130,7 +194,8 @@ class Matching:
         with self._lock:
             self._kept[key] = kept
             self._kept.move_to_end(key)
-            while self._kept and (
+            # The last one stays, however many it lets through: a search waits for it.
+            while len(self._kept) > 1 and (
                 len(self._kept) > KEPT_FILTERS
                 or sum(len(each.sequences) for each in self._kept.values()) > KEPT_SEQUENCES
             ):

@@ -1,12 +1,14 @@
 """Pages of a collection's items in the order of their ids, which no write changes: an upsert keeps an item's place.
 
 By sequence number an item that is written anew would come twice. A page costs what it holds, however many items there
-are; with a filter it looks at no more than so many, and then comes short, with where it stopped. So it does where the
-payloads become too large together.
+are; with a filter it looks at no more than so many, nor for longer than a moment, and then comes short, with where it
+stopped. So it does where the payloads become too large together.
 """
 
 from dataclasses import dataclass
+from math import inf
 from sqlite3 import Connection
+from time import monotonic
 
 from service.filters import Condition
 from service.store import lookups
@@ -15,6 +17,8 @@ from service.store.filtering import compile_filter
 from service.store.schema import StoredItem
 
 MOST_LOOKED_AT = 10_000
+# How long a filter is evaluated for one page; one item at least is looked at.
+MOST_SECONDS = 0.1
 FIRST = ""
 
 
@@ -63,11 +67,12 @@ def _walk(connection: Connection, collection: int, asked: Asked) -> tuple[dict[i
     )
     found: dict[int, bytes] = {}
     last, size = b"", 0
+    deadline = monotonic() + (MOST_SECONDS if asked.filter is not None else inf)
     for looked_at, (sequence, item_id, through, length) in enumerate(rows):
         size += length if through else 0
         # One more row than was used says that there is more.
         full = len(found) == asked.limit or (found and size > lookups.MOST_PAYLOAD_BYTES)
-        if full or looked_at >= max(asked.limit, MOST_LOOKED_AT):
+        if full or looked_at >= max(asked.limit, MOST_LOOKED_AT) or (looked_at and monotonic() > deadline):
             return found, last.decode()
         last = item_id
         if through:

@@ -1,19 +1,21 @@
 """Reads: collections, items, and what changed since a follower last looked. Readers never wait for a writer."""
 
+import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from sqlite3 import Connection
+from time import monotonic
 from typing import Any, NamedTuple
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
-from service.filters import Condition
-from service.store import lookups
+from service.store import lookups, statements
 from service.store.connection import transaction
 from service.store.errors import DamagedStoreError
-from service.store.filtering import compile_filter
+from service.store.filtering import Compiled
 from service.store.lookups import listed
 from service.store.pages import Asked, Page, read_page
 from service.store.reading import Reading
@@ -28,6 +30,9 @@ from service.store.rows import (
 from service.store.schema import CollectionRow, StoredItem
 
 FEW = 4096
+# SQLite's instructions between two looks at the clock: a millisecond, but for long payloads.
+LOOK_EACH = 5000
+VERIFIED_AT_ONCE = 1000
 # What is made of them should fit into the processor's caches: 8192 took a fifth longer.
 BLOCK_ROWS = 1024
 
@@ -38,6 +43,17 @@ class Added(NamedTuple):
     collections: NDArray[np.int64]
     sequences: NDArray[np.int64]
     codes: Sequence[bytes]
+
+
+class Matched(NamedTuple):
+    """What a filter lets through: sequence numbers (n,) int64, ascending; `last` is the last that was looked at.
+
+    `is_end`: none was given after it.
+    """
+
+    sequences: NDArray[np.int64]
+    last: int
+    is_end: bool
 
 
 class Removed(NamedTuple):
@@ -153,36 +169,98 @@ class Reader(Reading):
         with self._reading() as connection, transaction(connection, "DEFERRED"):
             return read_page(connection, collection, asked)
 
-    def matching(
-        self, collection: int, condition: Condition, after: int, by_ids: bool = False
-    ) -> tuple[list[int], int]:
-        """Sequence numbers above `after`, ascending, of the items that a filter lets through; and the highest given.
+    def highest(self) -> int:
+        """The highest sequence number that was ever given."""
+        with self._reading() as connection:
+            return statements.last(connection, "items")
 
-        Both of one moment. Reads what came after, of all collections, or `by_ids` the collection.
+    def matching_between(
+        self,
+        collection: int,
+        compiled: Compiled,
+        after: int,
+        span: int,
+        seconds: float | None = None,
+        verified: bool = False,
+    ) -> Matched | None:
+        """The items that a filter lets through, of the `span` sequence numbers that come after `after`.
+
+        None where that takes longer than `seconds`. `verified` raises DamagedStoreError where one of them is damaged.
         """
-        expression, parameters = compile_filter(condition)
+        expression, parameters = compiled
         with self._reading() as connection, transaction(connection, "DEFERRED"):
             # Not the highest that is there: an index may still hold the row of a higher one, marked as removed.
-            (highest,) = connection.execute(
-                "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'items'"
-            ).fetchone()
-            # The plus keeps SQLite from going by that column: from walking all ids, new or old, or the rows of others.
-            which = "+sequence > ? AND collection = ?" if by_ids else "sequence > ? AND +collection = ?"
-            rows = connection.execute(
-                f"SELECT sequence FROM items WHERE {which} AND ({expression}) ORDER BY sequence",  # nosec B608  # constants of ours; values are parameters
-                (after, collection, *parameters),
+            highest = statements.last(connection, "items")
+            until = min(after + span, highest)
+            # The plus keeps SQLite from going by that column: from walking all ids, or the rows of others.
+            found = _within(
+                connection,
+                seconds,
+                "SELECT json_group_array(sequence) FROM items WHERE sequence > ? AND sequence <= ?"  # nosec B608  # constants of ours; values are parameters
+                f" AND +collection = ? AND ({expression})",
+                (after, until, collection, *parameters),
             )
-            return [sequence for (sequence,) in rows], highest
+            if found is None:
+                return None
+            sequences = orjson.loads(found[0])
+            if verified:
+                _verify(connection, sequences)
+            return Matched(np.sort(np.array(sequences, np.int64)), until, until == highest)
 
-    def lets_through(self, condition: Condition, sequences: Iterable[int]) -> dict[int, bool]:
-        """Whether a filter lets items through, by sequence number; items removed since are left out."""
-        expression, parameters = compile_filter(condition)
+    def matching_by_id(
+        self,
+        collection: int,
+        compiled: Compiled,
+        after: str,
+        bounds: tuple[int, int],
+        span: int,
+        seconds: float | None = None,
+        verified: bool = False,
+    ) -> tuple[NDArray[np.int64], str | None] | None:
+        """The items that a filter lets through, of the `span` whose ids come after `after`; and the last id of these.
+
+        The id is None at the end. `bounds` are a sequence number that all lie above, and the highest one; else as
+        `matching_between`.
+        """
+        expression, parameters = compiled
+        with self._reading() as connection, transaction(connection, "DEFERRED"):
+            found = _within(
+                connection,
+                seconds,
+                # Evaluated only where the number is one of those that are asked for.
+                "SELECT count(*), CAST(max(id) AS BLOB), json_group_array(sequence) FILTER (WHERE CASE"  # nosec B608  # constants of ours; values are parameters
+                f" WHEN sequence > ? AND sequence <= ? THEN ({expression}) ELSE 0 END) FROM"
+                " (SELECT sequence, id, payload FROM items WHERE collection = ? AND id > ? ORDER BY id LIMIT ?)",
+                (*bounds, *parameters, collection, after, span),
+            )
+            if found is None:
+                return None
+            count, last_id, listed_sequences = found
+            sequences = orjson.loads(listed_sequences)
+            if verified:
+                _verify(connection, sequences)
+            return np.array(sequences, np.int64), last_id.decode() if count == span else None
+
+    def lets_through(
+        self, compiled: Compiled, sequences: Iterable[int], seconds: float | None = None
+    ) -> dict[int, bool] | None:
+        """Whether a filter lets items through, by sequence number; items removed since are left out.
+
+        None where that takes longer than `seconds`.
+        """
+        expression, parameters = compiled
         with self._reading() as connection:
-            rows = connection.execute(
-                f"SELECT sequence, ({expression}) FROM items WHERE sequence IN (SELECT value FROM json_each(?))",  # nosec B608  # constants of ours; values are parameters
+            found = _within(
+                connection,
+                seconds,
+                f"SELECT json_group_array(sequence), json_group_array(({expression})) FROM items"  # nosec B608  # constants of ours; values are parameters
+                " WHERE sequence IN (SELECT value FROM json_each(?))",
                 (*parameters, listed(sequences)),
             )
-            return {sequence: bool(through) for sequence, through in rows}
+            if found is None:
+                return None
+            there, through = map(orjson.loads, found)
+            return dict(zip(there, map(bool, through), strict=True))
 
     @contextmanager
     def changes(self, since: Position) -> Iterator[Changes]:
@@ -253,3 +331,37 @@ def _removed(connection: Connection, after: int) -> Iterator[Removed]:
 def _blocks(rows: Any) -> Iterator[Any]:
     while block := rows.fetchmany(BLOCK_ROWS):
         yield block
+
+
+def _within(connection: Connection, seconds: float | None, sql: str, parameters: Sequence[Any]) -> Any:
+    """The one row of a statement that reads many, or None where it took longer than `seconds` and was broken off.
+
+    In SQL, as a row that passes to Python takes the interpreter's lock, for which other threads keep it waiting.
+    """
+    expired = False
+    deadline = None if seconds is None else monotonic() + seconds
+
+    def look() -> bool:
+        nonlocal expired
+        expired = deadline is not None and monotonic() > deadline
+        return expired
+
+    if deadline is not None:
+        connection.set_progress_handler(look, LOOK_EACH)
+    try:
+        return connection.execute(sql, parameters).fetchone()
+    except sqlite3.OperationalError:
+        if not expired:
+            raise
+        return None
+    finally:
+        if deadline is not None:
+            connection.set_progress_handler(None, 0)
+
+
+def _verify(connection: Connection, sequences: Sequence[int]) -> None:
+    """Raise DamagedStoreError unless the rows of items are as they were written."""
+    for start in range(0, len(sequences), VERIFIED_AT_ONCE):
+        given = (listed(sequences[start : start + VERIFIED_AT_ONCE]),)
+        for row in connection.execute(lookups.BY_SEQUENCE, given):
+            stored_item(row)

@@ -270,6 +270,14 @@ def nested(depth: int) -> dict[str, Any]:
         ),
         ({"a": {"in": "b"}}, "filter/a/in: expected a list, got a string"),
         ({"a": {"in": [1, []]}}, "filter/a/in/1: expected a string, a number, true, false or null, got a list"),
+        (
+            {"or": [{"a": {"in": [0] * MAX_CHOICES}}] * 2 + [{"a": 1}]},
+            "filter/or/2/a: expected a filter of at most 20000 values in all, got more",
+        ),
+        (
+            {"a": "x" * 2**20, "b": "y"},
+            "filter/b: expected a filter whose strings are at most 1048576 bytes together, got more",
+        ),
         ({"a": {"in": [0] * (MAX_CHOICES + 1)}}, "filter/a/in: expected at most 10000 values, got 10001"),
         ({"a": {"exists": 1}}, "filter/a/exists: expected true or false, got a number"),
         ({"and": {}}, "filter/and: expected a list of filters, got an object"),

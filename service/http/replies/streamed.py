@@ -8,9 +8,9 @@ from fastapi import Request
 from fastapi.responses import StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from service.threads.runs import AbandonedError, Run
+from service.http.replies.presence import while_there
+from service.threads.runs import Run
 
-LOOK_SECONDS = 0.5
 # Who takes nothing for so long is cut off: a result is held for as long as it is taken.
 ASLEEP_SECONDS = 60.0
 log = logging.getLogger(__name__)
@@ -22,12 +22,7 @@ async def streamed(run: Run, request: Request, media_type: str) -> "Streamed":
     Raises AbandonedError where the client goes away before.
     """
     try:
-        first = asyncio.ensure_future(run.next())
-        while not (await asyncio.wait({first}, timeout=LOOK_SECONDS))[0]:
-            if await request.is_disconnected():
-                first.cancel()
-                raise AbandonedError("expected the client to wait for the result, it went away")
-        return Streamed(run, first.result(), media_type)
+        return Streamed(run, await while_there(request, run.next()), media_type)
     except BaseException:
         run.end()
         raise

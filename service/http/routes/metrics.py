@@ -48,7 +48,7 @@ def _now(state: State) -> Iterator[Metric]:
         "hammingway_waiting_requests",
         "Requests that wait for a thread",
         ("pool", "pid"),
-        [([name, pid], pool.waiting) for name, pool in pools.items()],
+        [*([([name, pid], pool.waiting) for name, pool in pools.items()]), (["filters", pid], state.lane.waiting)],
     )
     yield gauge(
         "hammingway_ready",
@@ -76,7 +76,7 @@ def _jobs(jobs: WatchedBoard) -> Iterator[Metric]:
     counts = Counter(job.state for job in known)
     yield gauge(
         "hammingway_jobs",
-        "Jobs that are known of; of those of a kind that ended the 200 that ended last",
+        "Jobs that are known of; of those of a kind that ended the newest 200",
         ("state",),
         [([state], counts[state]) for state in STATES],
     )

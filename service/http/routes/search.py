@@ -3,7 +3,7 @@
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
-from service.http.access import READ
+from service.http.access import READ, client_of
 from service.http.requests.body import read, takes
 from service.http.requests.multipart import MEDIA_TYPE, TAKES_SEARCH, boundary
 from service.http.routes import direct
@@ -38,4 +38,5 @@ async def search(collection: str, request: Request, state: ServiceState) -> Resp
     are. `rank` orders the nearest anew: `asymmetric` by the query's logits, `rescored` by the features that were kept.
     """
     divider = boundary(request)
-    return await state.searches.run(Asked(collection, await read(request, state.settings.max_body_bytes), divider))
+    asked = Asked(collection, await read(request, state.settings.max_body_bytes), divider)
+    return await state.searches.run(asked, client_of(request), request)

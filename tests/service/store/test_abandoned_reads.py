@@ -14,6 +14,7 @@ import pytest
 
 from service.filters import parse_filter
 from service.store.errors import StorageError
+from service.store.filtering import compile_filter
 from service.store.pages import Asked
 from service.store.reader import FEW, Position, Reader
 from service.store.reading import Reading
@@ -25,6 +26,7 @@ from service.store.writer import Writer
 # More than one block of rows, and more than are sorted rather than walked.
 ITEMS = FEW + 500
 ODD = parse_filter({"odd": True})
+COMPILED = compile_filter(ODD)
 
 
 class LeftEarlyError(Exception):
@@ -96,8 +98,14 @@ CASES: dict[type[Reading], dict[str, Call]] = {
         "by_id": lambda reader, store: reader.by_id(store.row.number),
         "all_by_id": lambda reader, store: reader.all_by_id(store.row.number),
         "page": lambda reader, store: reader.page(store.row.number, Asked(100, "i00500", ODD, True, True)),
-        "matching": lambda reader, store: reader.matching(store.row.number, ODD, 0),
-        "lets_through": lambda reader, store: reader.lets_through(ODD, range(1, ITEMS)),
+        "highest": lambda reader, store: reader.highest(),
+        "matching_between": lambda reader, store: reader.matching_between(
+            store.row.number, COMPILED, 0, 10_000, 60.0, verified=True
+        ),
+        "matching_by_id": lambda reader, store: reader.matching_by_id(
+            store.row.number, COMPILED, "", (0, 10_000), 10_000, 60.0, verified=True
+        ),
+        "lets_through": lambda reader, store: reader.lets_through(COMPILED, range(1, ITEMS), 60.0),
         "changes": lambda reader, store: reader.changes(Position(1, 1)),
     },
     RecodingReader: {
