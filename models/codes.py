@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from models.errors import InvalidInputError
 
 Codes = NDArray[np.uint8]
+LONGEST_CODE_BITS = 4096
 
 
 def pack(bits: NDArray[np.floating] | NDArray[np.integer]) -> Codes:

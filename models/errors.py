@@ -34,3 +34,11 @@ class InvalidInputError(HammingwayError):
     def detail(self) -> str:
         """What is wrong, without the place."""
         return self._detail
+
+
+def is_fault(error: BaseException) -> bool:
+    """Whether an error is about what was worked on: all but those that end the program or a generator.
+
+    Libraries written in Rust raise their panics as BaseException, which `except Exception` would let through.
+    """
+    return not isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit)

@@ -19,6 +19,7 @@ from service.collections.analyses import Analyses
 from service.collections.collections import Collections
 from service.collections.duplicates import Duplicates
 from service.http.description import openapi
+from service.http.layers.admission import Admission
 from service.http.layers.application import Application
 from service.http.layers.frame import Frame
 from service.http.layers.head import Head
@@ -54,7 +55,7 @@ from service.keys import parse_keys
 from service.opening import opened
 from service.settings import Settings
 from service.store.open_reads import OpenReads
-from service.store.snapshots import sweep
+from service.store.snapshots import sweep_all
 from service.telemetry import logs
 from service.telemetry.stages import Stages
 from service.threads.combining import Combining
@@ -189,6 +190,7 @@ def create_app(settings: Settings) -> Application:
     every = [*app.router.routes, *(route for part in ROUTES for route in part.router.routes)]
     app.wrap(DirectRoutes, application=app)
     app.wrap(KnownParameters, routes=every)
+    app.wrap(Admission, with_keys=bool(keys), by_any_name=settings.allow_open)
     app.wrap(Head)
     app.wrap(TimeLimit, seconds=settings.max_seconds)
     traced.install(app)
@@ -246,7 +248,7 @@ async def _get_ready(state: State, parts: Parts) -> None:
     """Load the codes and verify the hashers while /livez answers already; what fails is logged, not hidden."""
     try:
         await asyncio.to_thread(parts.load)
-        await asyncio.to_thread(sweep, state.settings.snapshots)
+        await asyncio.to_thread(sweep_all, state.settings.snapshots, state.settings.data)
         parts.jobs.start()
         state.readiness.ready = True
         for reference, error in (await asyncio.to_thread(state.hashers.check)).items():

@@ -70,6 +70,13 @@ class InvalidMultipartError(HammingwayError):
     where = "body"
 
 
+class UnknownPathError(HammingwayError):
+    """A path of a URL that cannot be one of the service's."""
+
+    status = 404
+    title = "Not Found"
+
+
 class UnknownHasherError(HammingwayError):
     """A hasher, or a version of one, that is not there."""
 
@@ -138,6 +145,15 @@ class NotReadyError(HammingwayError):
 
     status = 503
     title = "Not ready"
+
+
+class KindOnlyError(HammingwayError):
+    """Another error, of which only the kind is told."""
+
+    def __init__(self, error: HammingwayError) -> None:
+        super().__init__("expected the service to be ready, it is not: its log says why, or ask with a key")
+        self.status = error.status
+        self.title = error.title
 
 
 class StoppingError(HammingwayError):

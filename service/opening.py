@@ -93,7 +93,7 @@ def opened(database: Path, hashers: Hashers, stages: Stages = untimed, threads: 
         # One that is read for as long as all ids take, and one for what takes seconds.
         moments, samples = (EmbeddedMoments(reader_of(), follower) for _ in range(2))
         duplicates = Duplicates(backend, moments)
-        analyses = Analyses(samples, hashers)
+        analyses = Analyses(backend, samples, hashers)
         coding = RecodingWriter(writer)
         recodings = Recodings(reader, pairs, steps, coding, CodingAnew(hashers))
         works: dict[Kind, Work] = {"recode": Work(recodings.step, True), "discard": Work(coding.sweep)}

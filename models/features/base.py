@@ -2,11 +2,11 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple, Self, TypeVar
+from typing import Annotated, Any, ClassVar, NamedTuple, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from models.errors import InvalidInputError
 
@@ -14,6 +14,9 @@ Document = str | bytes | list[float] | NDArray[Any]
 Files = Mapping[str, bytes]
 MAX_CHARACTERS = 100_000
 MAX_PIXELS = 50_000_000
+# A row of so many float32 numbers is 16 MiB.
+MOST_DIMENSIONS = 2**22
+Dimension = Annotated[int, Field(ge=1, le=MOST_DIMENSIONS)]
 
 
 class Extracted(NamedTuple):
@@ -56,6 +59,11 @@ class Features(ABC):
             except InvalidInputError as error:
                 faults[place] = error
         return Extracted(rows, faults)
+
+    @property
+    def step(self) -> int:
+        """How many documents are best extracted at a time; between two steps a caller can stop."""
+        return 1
 
     def check(self, document: Document) -> None:
         """Raise InvalidInputError where the document cannot be used; does not run a neural network."""

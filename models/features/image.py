@@ -1,18 +1,51 @@
-"""Images as Pillow decodes them, bounded and checked: what every extractor for images begins with."""
+"""Images as Pillow decodes them, bounded and checked: what every extractor for images begins with.
+
+Whatever is wrong with an image is that image's fault, whichever exception a decoder raises. A file decides how much
+work and memory it takes, so what it says is bounded before it is decoded: pixels, the length of a side, the scans of a
+JPEG, the entries of a TIFF.
+"""
 
 import io
+import re
 import struct
+import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
-from models.errors import InvalidInputError
+from models.errors import InvalidInputError, is_fault
 from models.features.base import MAX_PIXELS
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
+WANTED = f"an image ({', '.join(FORMATS)})"
 EIGHT_BITS = {"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr"}
+# To make an image smaller takes memory for each pixel of a side, too: 16 bytes.
+LONGEST_SIDE = 65_535
+# A step of work between which other threads go on: some of Pillow's operations hold the interpreter's lock.
+BAND_PIXELS = 2**19
+# A JPEG's scans each go over all pixels; of common encoders a progressive one has 10.
+COMMON_SCANS = 16
+# What a run-length encoded BMP takes, as Pillow decodes it in Python.
+RLE_FACTOR = 16
+MOST_TIFF_TAGS = 4096
+MOST_TIFF_VALUES = 2**18
+MOST_EXIF_BYTES = 2**20
+PNG_BEGIN = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
 PNG_END = b"\x00\x00\x00\x00IEND\xaeB`\x82"
+BMP_RLE = (1, 2)
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 class ImageTooLargeError(InvalidInputError):
@@ -22,37 +55,55 @@ class ImageTooLargeError(InvalidInputError):
     title = "Image too large"
 
 
-def open_image(document: object, max_pixels: int = MAX_PIXELS) -> Image.Image:
+def pixels_of(content: bytes) -> int:
+    """How many pixels it takes to decode an image, by its header; 0 where it is none."""
+    if content.startswith(PNG_BEGIN) and len(content) >= len(PNG_BEGIN) + 8:
+        width, height = struct.unpack_from(">II", content, len(PNG_BEGIN))
+        return int(width * height)
+    try:
+        with _decoding(content):
+            image = _open(content)
+            return image.width * image.height * _factor(image, content)
+    except InvalidInputError:
+        return 0
+
+
+def open_image(
+    document: object, max_pixels: int = MAX_PIXELS, mode: str | None = None, size: tuple[int, int] | None = None
+) -> Image.Image:
     """The opaque 8-bit image of a document; raises InvalidInputError, or ImageTooLargeError above `max_pixels`.
 
     `document` is an encoded image (PNG, JPEG, WebP, GIF, BMP, TIFF: the first frame, upright by its EXIF
-    orientation, transparent parts on white) or an array (h, w) or (h, w, 3) uint8.
+    orientation, transparent parts on white) or an array (h, w) or (h, w, 3) uint8. It is brought to a `mode`
+    of Pillow's and to a `size` (width, height), by bilinear resampling, where they are given.
     """
-    return _decode(document, max_pixels) if isinstance(document, bytes) else _from_array(document)
+    content = document if isinstance(document, bytes) else b""
+    with _decoding(content):
+        image = _decode(document, max_pixels) if isinstance(document, bytes) else _from_array(document)
+        if mode is not None:
+            image = image.convert(mode)
+        if size is not None and image.size != size:
+            image = image.resize(size, Image.Resampling.BILINEAR)
+        return image
 
 
 def _decode(content: bytes, max_pixels: int) -> Image.Image:
-    wanted = f"an image ({', '.join(FORMATS)})"
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            image = Image.open(io.BytesIO(content), formats=FORMATS)
-            width, height = image.size
-            if width * height > max_pixels:
-                raise ImageTooLargeError(f"expected an image of at most {max_pixels} pixels, got {width} x {height}")
-            # Loading stops when it has all pixels; this reads every checksum of a PNG but that of its end.
-            image.verify()
-            if image.format == "PNG" and PNG_END not in content:
-                raise InvalidInputError(f"expected {wanted}, got a PNG that is cut off")
-            image = Image.open(io.BytesIO(content), formats=FORMATS)
-            image.load()
-            return _flatten(ImageOps.exif_transpose(image))
-    except UnidentifiedImageError:
-        raise InvalidInputError(f"expected {wanted}, got {len(content)} bytes that are none of these") from None
-    except Image.DecompressionBombError as error:
-        raise ImageTooLargeError(str(error)) from None
-    except (OSError, SyntaxError, ValueError, TypeError, EOFError, struct.error, OverflowError) as error:
-        raise InvalidInputError(f"expected {wanted}, got a damaged or truncated one: {error}") from None
+    image = _open(content)
+    width, height = image.size
+    factor = _factor(image, content)
+    if width * height * factor > max_pixels:
+        counted = f", each of which counts {factor} times by how it is encoded" if factor > 1 else ""
+        raise ImageTooLargeError(f"expected an image of at most {max_pixels} pixels, got {width} x {height}{counted}")
+    if max(width, height) > LONGEST_SIDE:
+        raise ImageTooLargeError(f"expected an image of at most {LONGEST_SIDE} pixels a side, got {width} x {height}")
+    # Loading stops when it has all pixels; this reads every checksum of a PNG but that of its end.
+    image.verify()
+    if image.format == "PNG" and PNG_END not in content:
+        raise InvalidInputError(f"expected {WANTED}, got a PNG that is cut off")
+    image = _open(content)
+    image.load()
+    turn = _turn(image)
+    return _flatten(image if turn is None else image.transpose(turn))
 
 
 def _flatten(image: Image.Image) -> Image.Image:
@@ -61,12 +112,24 @@ def _flatten(image: Image.Image) -> Image.Image:
         raise InvalidInputError(
             f"expected an image of 8 or 16 bits a channel, grey or in colour, got mode {image.mode}"
         )
-    if image.mode.startswith("I;16"):
-        return Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8))
-    if image.has_transparency_data:
-        white = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(white, image.convert("RGBA"))
-    return image
+    deep = image.mode.startswith("I;16")
+    if not deep and not image.has_transparency_data:
+        return image
+    made = Image.new("L" if deep else "RGB", image.size)
+    rows = max(1, BAND_PIXELS // max(1, image.width))
+    for top in range(0, image.height, rows):
+        band = image.crop((0, top, image.width, min(image.height, top + rows)))
+        made.paste(_of_eight_bits(band) if deep else _on_white(band), (0, top))
+    return made
+
+
+def _of_eight_bits(image: Image.Image) -> Image.Image:
+    return Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8))
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    white = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
 
 
 def _from_array(document: object) -> Image.Image:
@@ -74,3 +137,137 @@ def _from_array(document: object) -> Image.Image:
     if pixels.dtype != np.uint8 or not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 3)):
         raise InvalidInputError(f"expected uint8 pixels (h, w) or (h, w, 3), got {pixels.dtype} {pixels.shape}")
     return Image.fromarray(pixels)
+
+
+@contextmanager
+def _decoding(content: bytes) -> Iterator[None]:
+    """Every exception of Pillow as InvalidInputError: its decoders raise anything."""
+    try:
+        with _no_warnings:
+            yield
+    except InvalidInputError:
+        raise
+    except UnidentifiedImageError:
+        raise InvalidInputError(f"expected {WANTED}, got {len(content)} bytes that are none of these") from None
+    except Image.DecompressionBombError as error:
+        raise ImageTooLargeError(str(error)) from None
+    except MemoryError:
+        raise ImageTooLargeError(f"expected {WANTED}, got one that takes more memory than there is") from None
+    except BaseException as error:
+        if not is_fault(error):
+            raise
+        said = str(error)[:200] or type(error).__name__
+        raise InvalidInputError(f"expected {WANTED}, got a damaged or truncated one: {said}") from None
+
+
+def _open(content: bytes) -> Image.Image:
+    _require_few_values(content)
+    return Image.open(io.BytesIO(content), formats=FORMATS)
+
+
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    """How an image is to be turned by its EXIF, None where it stands upright or its EXIF cannot be read."""
+    if len(image.info.get("exif", b"")) > MOST_EXIF_BYTES:
+        return None
+    try:
+        return TURNS.get(int(image.getexif().get(ExifTags.Base.Orientation, 1)))
+    except Exception:
+        # Metadata says nothing of the pixels: a good picture is not refused for it.
+        return None
+
+
+def _factor(image: Image.Image, content: bytes) -> int:
+    """How many times each pixel is worked on, compared with a common image."""
+    if image.format in ("JPEG", "MPO"):
+        return -(-_scans(content) // COMMON_SCANS) or 1
+    if image.format == "BMP" and image.info.get("compression") in BMP_RLE:
+        return RLE_FACTOR
+    return 1
+
+
+# What ends the data of a scan: a marker that is neither a stuffed byte, nor a restart, nor a fill byte.
+_AFTER_SCAN = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+
+
+def _scans(content: bytes) -> int:
+    """How many scans a JPEG has; those of thumbnails within its metadata do not count."""
+    scans, at = 0, 2
+    while at + 4 <= len(content):
+        if content[at] != 0xFF:
+            at += 1
+            continue
+        marker = content[at + 1]
+        if marker == 0xD9:
+            break
+        if marker == 0xFF:
+            at += 1
+        elif marker in (0x00, 0x01) or 0xD0 <= marker <= 0xD8:
+            at += 2
+        else:
+            at += 2 + int.from_bytes(content[at + 2 : at + 4], "big")
+            if marker == 0xDA:
+                scans += 1
+                found = _AFTER_SCAN.search(content, at)
+                if found is None:
+                    break
+                at = found.start()
+    return scans
+
+
+def _require_few_values(content: bytes) -> None:
+    """Raise InvalidInputError for a TIFF whose first directory has more values than can be meant.
+
+    Pillow makes an object of each, and a tile of each offset.
+    """
+    order = {b"II": "<", b"MM": ">"}.get(content[:2])
+    if order is None or len(content) < 16:
+        return
+    (version,) = struct.unpack_from(f"{order}H", content, 2)
+    if version not in (42, 43):
+        return
+    big = version == 43
+    at = struct.unpack_from(f"{order}Q", content, 8)[0] if big else struct.unpack_from(f"{order}I", content, 4)[0]
+    entry, counter = (f"{order}HHQ8x", f"{order}Q") if big else (f"{order}HHI4x", f"{order}H")
+    if at + struct.calcsize(counter) > len(content):
+        return
+    (tags,) = struct.unpack_from(counter, content, at)
+    if tags > MOST_TIFF_TAGS:
+        raise InvalidInputError(f"expected {WANTED}, got a TIFF with {tags} tags")
+    at += struct.calcsize(counter)
+    size = struct.calcsize(entry)
+    for place in range(tags):
+        if at + (place + 1) * size > len(content):
+            return
+        tag, kind, count = struct.unpack_from(entry, content, at + place * size)
+        # Bytes and text are taken as they are.
+        if kind not in (1, 2, 6, 7) and count > MOST_TIFF_VALUES:
+            raise InvalidInputError(f"expected {WANTED}, got a TIFF with {count} values of its tag {tag}")
+
+
+class _NoWarnings:
+    """Ignores warnings while any thread is within it: `warnings.catch_warnings` is for one thread at a time.
+
+    A hostile picture would fill the log, or be refused where warnings are errors.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._within = 0
+        self._caught: warnings.catch_warnings[Any] | None = None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._within == 0:
+                self._caught = warnings.catch_warnings(action="ignore")
+                self._caught.__enter__()
+            self._within += 1
+
+    def __exit__(self, *raised: object) -> None:
+        with self._lock:
+            self._within -= 1
+            if self._within == 0 and self._caught is not None:
+                self._caught.__exit__(None, None, None)
+                self._caught = None
+
+
+_no_warnings = _NoWarnings()

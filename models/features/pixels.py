@@ -7,10 +7,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import PositiveInt
 
 from models.errors import InvalidInputError
-from models.features.base import MAX_PIXELS, CardSettings, Features, Files, parse_settings
+from models.features.base import MAX_PIXELS, MOST_DIMENSIONS, CardSettings, Dimension, Features, Files, parse_settings
 from models.features.image import open_image
 
 MODES = {"L": 1, "RGB": 3}
@@ -21,8 +20,8 @@ class PixelSettings(CardSettings):
 
     extractor: Literal["pixels"] = "pixels"
     modality: Literal["image"]
-    width: PositiveInt
-    height: PositiveInt
+    width: Dimension
+    height: Dimension
     mode: Literal["L", "RGB"]
 
 
@@ -42,7 +41,11 @@ class PixelFeatures(Features):
     def load(cls, settings: Mapping[str, Any], files: Files) -> "PixelFeatures":
         """Restore from a card's settings."""
         read = parse_settings(PixelSettings, settings)
-        return cls(read.width, read.height, read.mode)
+        restored = cls(read.width, read.height, read.mode)
+        if restored.dimension > MOST_DIMENSIONS:
+            size = f"{read.width} x {read.height}"
+            raise InvalidInputError(f"features: expected images of at most {MOST_DIMENSIONS} numbers, got {size}")
+        return restored
 
     def limit(self, max_characters: int, max_pixels: int) -> None:
         """Refuse larger images than this."""
@@ -54,9 +57,7 @@ class PixelFeatures(Features):
         `document` is an encoded image (PNG, JPEG, WebP, GIF, BMP, TIFF: the first frame, upright by its EXIF
         orientation, transparent parts on white) or an array (h, w) or (h, w, 3) uint8.
         """
-        image = open_image(document, self.max_pixels).convert(self.mode)
-        if image.size != (self.width, self.height):
-            image = image.resize((self.width, self.height), Image.Resampling.BILINEAR)
+        image = open_image(document, self.max_pixels, self.mode, (self.width, self.height))
         return np.asarray(image, np.float32).reshape(-1) / np.float32(255)
 
     def image(self, row: NDArray[np.float32]) -> Image.Image:

@@ -6,23 +6,34 @@ change the codes of a hasher, and serving needs neither the package nor a downlo
 """
 
 import importlib.util
+import json
+import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import PositiveInt
 from safetensors.numpy import load as load_safetensors
+
+# One thread a call: the callers are the threads.
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
 from tokenizers import Tokenizer
 
-from models.errors import InvalidInputError
-from models.features.base import MAX_CHARACTERS, CardSettings, Files, parse_settings
+from models.errors import InvalidInputError, is_fault
+from models.features.base import MAX_CHARACTERS, CardSettings, Dimension, Files, parse_settings
 from models.features.normalisation import Normalisation
 from models.features.text import TextFeatures
 
 EMBEDDING = "embedding.safetensors"
 TOKENIZER = "tokenizer.json"
+# A text of more characters is tokenized without holding up other threads; of less, that costs more than it gains.
+SHORT_CHARACTERS = 1000
+# A text may have 400,000 tokens, whose embeddings are 1 KB each.
+TOKENS_A_SUM = 4096
+HEADER_LENGTH_BYTES, MOST_HEADER_BYTES = 8, 2**16
 
 
 class StaticSettings(CardSettings):
@@ -30,7 +41,7 @@ class StaticSettings(CardSettings):
 
     extractor: Literal["static"] = "static"
     modality: Literal["text"]
-    dimension: PositiveInt
+    dimension: Dimension
     normalisation: Normalisation | None = None
 
 
@@ -49,8 +60,7 @@ class StaticFeatures(TextFeatures):
         """`embedding` is a safetensors file with one matrix (tokens, dimension), `tokenizer` a tokenizers JSON."""
         super().__init__(normalisation, max_characters)
         self._files = {EMBEDDING: embedding, TOKENIZER: tokenizer}
-        (matrix,) = load_safetensors(embedding).values()
-        self._matrix = matrix.astype(np.float32)
+        self._matrix = _matrix(embedding)
         self._tokenizer = Tokenizer.from_str(tokenizer.decode())
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
@@ -73,6 +83,8 @@ class StaticFeatures(TextFeatures):
     def load(cls, settings: Mapping[str, Any], files: Files) -> "StaticFeatures":
         """Restore from a card's settings and the files of its folder."""
         read = parse_settings(StaticSettings, settings)
+        if missing := [name for name in (EMBEDDING, TOKENIZER) if name not in files]:
+            raise InvalidInputError(f"expected the file {missing[0]} beside the card, found none")
         restored = cls(files[EMBEDDING], files[TOKENIZER], read.normalisation)
         if restored.dimension != read.dimension:
             raise InvalidInputError(
@@ -82,14 +94,38 @@ class StaticFeatures(TextFeatures):
 
     def row(self, document: object, query: bool = False) -> NDArray[np.float32]:
         """Unit vector (dimension,) float32 of one text."""
-        tokens = self._tokenizer.encode(self.text(document), add_special_tokens=False).ids
-        # Summed in double precision: in single, the rounding would depend on the processor.
-        total = self._matrix[tokens].sum(axis=0, dtype=np.float64)
-        length = float(np.linalg.norm(total))
+        text = self.text(document)
+        try:
+            total = self._sum(self._tokens(text))
+            length = float(np.linalg.norm(total))
+        except BaseException as error:
+            if not is_fault(error):
+                raise
+            raise InvalidInputError(f"expected a text that can be tokenized: {type(error).__name__}") from None
+        if not math.isfinite(length):
+            raise InvalidInputError("expected a text of tokens with finite embeddings, got others")
         if length == 0.0:
             raise InvalidInputError("expected a text with at least one known word, got none")
         row: NDArray[np.float32] = (total / length).astype(np.float32)
         return row
+
+    def _tokens(self, document: str) -> list[int]:
+        if len(document) <= SHORT_CHARACTERS:
+            found: list[int] = self._tokenizer.encode(document, add_special_tokens=False).ids
+            return found
+        # The same, but that other threads go on meanwhile: `encode` holds the interpreter's lock.
+        (encoded,) = self._tokenizer.encode_batch([document], add_special_tokens=False)
+        return list(encoded.ids)
+
+    def _sum(self, tokens: list[int]) -> NDArray[np.float64]:
+        """The sum (dimension,) float64 of the tokens' embeddings, in their order; in bounded memory."""
+        # In double precision: in single, the rounding would depend on the processor.
+        total: NDArray[np.float64] = self._matrix[tokens[:TOKENS_A_SUM]].sum(axis=0, dtype=np.float64)
+        for start in range(TOKENS_A_SUM, len(tokens), TOKENS_A_SUM):
+            more = self._matrix[tokens[start : start + TOKENS_A_SUM]].astype(np.float64)
+            # Row after row, as if all were summed at once: the same bytes.
+            total = np.concatenate([total[None], more]).sum(axis=0)
+        return total
 
     def settings(self) -> dict[str, Any]:
         """Extractor, modality, dimension and normalisation; the rest is in the files."""
@@ -101,3 +137,28 @@ class StaticFeatures(TextFeatures):
     def files(self) -> dict[str, bytes]:
         """Embedding and tokenizer."""
         return self._files
+
+
+def _matrix(embedding: bytes) -> NDArray[np.float32]:
+    """The one matrix (tokens, dimension) of a safetensors file; raises InvalidInputError."""
+    _require_header(embedding)
+    tensors = list(load_safetensors(embedding).values())
+    if len(tensors) != 1 or tensors[0].ndim != 2 or tensors[0].dtype.kind != "f":
+        shapes = [f"{each.dtype} {each.shape}" for each in tensors[:4]]
+        raise InvalidInputError(f"expected one matrix of floating-point numbers in {EMBEDDING}, got {shapes}")
+    matrix: NDArray[np.float32] = tensors[0].astype(np.float32)
+    return matrix
+
+
+def _require_header(embedding: bytes) -> None:
+    """Raise InvalidInputError unless a safetensors file has a short header, which names one tensor."""
+    length = int.from_bytes(embedding[:HEADER_LENGTH_BYTES], "little")
+    header = embedding[HEADER_LENGTH_BYTES : HEADER_LENGTH_BYTES + length]
+    if not 2 <= length <= MOST_HEADER_BYTES or len(header) != length:
+        raise InvalidInputError(f"expected {EMBEDDING} to have a header of at most {MOST_HEADER_BYTES} bytes")
+    try:
+        named = json.loads(header)
+    except (ValueError, RecursionError) as error:
+        raise InvalidInputError(f"expected {EMBEDDING} to have a header of JSON: {error}") from None
+    if not isinstance(named, dict) or len(named.keys() - {"__metadata__"}) != 1:
+        raise InvalidInputError(f"expected {EMBEDDING} to hold one tensor")

@@ -5,10 +5,9 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import PositiveInt
 
 from models.errors import InvalidInputError
-from models.features.base import CardSettings, Features, Files, parse_settings
+from models.features.base import CardSettings, Dimension, Features, Files, parse_settings
 
 SCALES = ("none", "unit")
 
@@ -18,7 +17,7 @@ class VectorSettings(CardSettings):
 
     extractor: Literal["vector"] = "vector"
     modality: Literal["vector"]
-    dimension: PositiveInt
+    dimension: Dimension
     scale: Literal["none", "unit"]
 
 

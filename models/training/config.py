@@ -4,6 +4,7 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from models.codes import LONGEST_CODE_BITS
 from models.errors import InvalidInputError
 from models.training.corruption import Corruption
 from models.training.objectives import OBJECTIVES, Objective
@@ -48,8 +49,10 @@ class Config:
     """A corruption in place of the objective's own."""
 
     def __post_init__(self) -> None:
-        if self.bits % 8 or not 8 <= self.bits <= 4096:
-            raise InvalidInputError(f"expected bits to be a multiple of 8 from 8 to 4096, got {self.bits}")
+        if self.bits % 8 or not 8 <= self.bits <= LONGEST_CODE_BITS:
+            raise InvalidInputError(
+                f"expected bits to be a multiple of 8 from 8 to {LONGEST_CODE_BITS}, got {self.bits}"
+            )
         if self.objective not in OBJECTIVES:
             raise InvalidInputError(f"expected an objective of {', '.join(OBJECTIVES)}, got {self.objective!r}")
         if self.epochs is not None and self.epochs < 0:

@@ -1,6 +1,6 @@
 """From what callers hand in to codes: one pass over the documents, every fault noted at its place."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -13,8 +13,11 @@ from models.features import Document
 from models.hasher import Hasher
 from service.errors import Fault, FaultsError
 from service.items import Kind
+from service.untold import untold
 
 Given = tuple[Kind, Document]
+# Raises where the result is not waited for any more.
+Going = Callable[[], None]
 NO_REASONS: Mapping[int, str] = MappingProxyType({})
 
 
@@ -33,16 +36,18 @@ def encode(
     where: str,
     refused: Mapping[int, str] = NO_REASONS,
     query: bool = False,
+    going: Going = untold,
 ) -> tuple[list[Coded | None], dict[int, Fault]]:
     """Codes of documents, None at the places of bad ones, and what is wrong with those, by place.
 
     `hasher` is asked for only where something is not a code already; None where a collection has no hasher.
     `where` names the list in the faults: `items` gives `items/3/vector`. `refused` says of codes, by place, why none is
-    taken as it is. `query`: the documents are searched for, which some text encoders code by another prefix.
+    taken as it is. `query`: the documents are searched for, which some text encoders code by another prefix. `going` is
+    called before each document, or each few where they are extracted together; what it raises ends the work.
     """
     coded: list[Coded | None] = [None] * len(documents)
     faults: dict[int, Fault] = {}
-    chosen: dict[int, Document] = {}
+    chosen: list[int] = []
     for place, (kind, document) in enumerate(documents):
         try:
             if kind == "code" and place in refused:
@@ -53,25 +58,26 @@ def encode(
                 raise InvalidInputError(f"expected a code, as the collection has no hasher, got {kind}")
             else:
                 _require_kind(hasher(), kind)
-                chosen[place] = document
+                chosen.append(place)
         except InvalidInputError as error:
             faults[place] = _fault(where, place, kind, error)
     if hasher is not None and chosen:
-        rows, bad = hasher().features.rows(list(chosen.values()), query)
-        places = list(chosen)
-        for number, reason in bad.items():
-            place = places[number]
-            faults[place] = _fault(where, place, documents[place][0], reason)
-        made = hasher().logits(rows)
-        for number, (place, code) in enumerate(zip(places, pack(made), strict=True)):
-            if number not in bad:
-                coded[place] = Coded(code.tobytes(), rows[number], made[number])
+        for place, made in _encoded(hasher(), [(place, documents[place][1]) for place in chosen], query, going):
+            if isinstance(made, InvalidInputError):
+                faults[place] = _fault(where, place, documents[place][0], made)
+            else:
+                coded[place] = made
     return coded, dict(sorted(faults.items()))
 
 
-def logits(hasher: Hasher, documents: Sequence[Given], where: str, query: bool = False) -> NDArray[np.float32]:
-    """Logits (n, bits) float32 of documents; raises FaultsError that names the bad ones. `query` as in `encode`."""
-    coded, faults = encode(documents, hasher.bits, lambda: hasher, where, query=query)
+def logits(
+    hasher: Hasher, documents: Sequence[Given], where: str, query: bool = False, going: Going = untold
+) -> NDArray[np.float32]:
+    """Logits (n, bits) float32 of documents; raises FaultsError that names the bad ones.
+
+    `query` and `going` as in `encode`.
+    """
+    coded, faults = encode(documents, hasher.bits, lambda: hasher, where, query=query, going=going)
     if faults:
         raise FaultsError("nothing was encoded", list(faults.values()))
     made = [each.logits for each in coded if each is not None and each.logits is not None]
@@ -82,6 +88,46 @@ def require_usable(hasher: Hasher, kind: Kind, document: Document) -> None:
     """Raise InvalidInputError where the hasher cannot take a document; makes no code."""
     _require_kind(hasher, kind)
     hasher.features.check(document)
+
+
+def _encoded(
+    hasher: Hasher, documents: Sequence[tuple[int, Document]], query: bool, going: Going
+) -> Iterator[tuple[int, Coded | InvalidInputError]]:
+    """What becomes of each document, by its place: in the steps of the features, and the runs of the encoder."""
+    rows: list[tuple[int, NDArray[np.float32]]] = []
+    step = hasher.features.step
+    for start in range(0, len(documents), step):
+        going()
+        some = documents[start : start + step]
+        made, faults = hasher.features.rows([document for _, document in some], query)
+        for number, (place, _) in enumerate(some):
+            if number in faults:
+                yield place, faults[number]
+            else:
+                rows.append((place, made[number]))
+        if len(rows) >= hasher.rows_a_run:
+            yield from _run(hasher, rows, going)
+            rows = []
+    if rows:
+        yield from _run(hasher, rows, going)
+
+
+def _run(
+    hasher: Hasher, rows: Sequence[tuple[int, NDArray[np.float32]]], going: Going
+) -> Iterator[tuple[int, Coded | InvalidInputError]]:
+    try:
+        logits = hasher.logits(np.stack([row for _, row in rows]))
+    except InvalidInputError as error:
+        if len(rows) == 1:
+            yield rows[0][0], error
+            return
+        # One of them is bad, which is not the others' fault: each by itself.
+        for each in rows:
+            going()
+            yield from _run(hasher, [each], going)
+        return
+    for (place, row), code, made in zip(rows, pack(logits), logits, strict=True):
+        yield place, Coded(code.tobytes(), row, made)
 
 
 def _require_kind(hasher: Hasher, kind: Kind) -> None:

@@ -3,27 +3,46 @@
 import hashlib
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 
 import orjson
 
+from models.errors import HammingwayError, is_fault
 from models.features.base import MAX_CHARACTERS, MAX_PIXELS
-from models.folder import DamagedHasherError
+from models.folder import MOST_BYTES, DamagedHasherError, state
 from models.hasher import Hasher
 from models.versions import versions
 from service.errors import MissingHasherError, UnknownHasherError
 
+# A folder that takes longer to load is not served: its graphs may compute for ever.
+LOAD_SECONDS = 60.0
+
 
 class Hashers:
-    """Looks into the directory whenever it is asked, so that a newly trained hasher is served without a restart."""
+    """Looks into the directory whenever it is asked, so that a newly trained hasher is served without a restart.
 
-    def __init__(self, directory: Path, max_characters: int = MAX_CHARACTERS, max_pixels: int = MAX_PIXELS) -> None:
-        """Longer texts and larger images than these are refused."""
+    Each folder is loaded in a thread of its own, and waited for in bounded time: one that is bad is bad alone.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        max_characters: int = MAX_CHARACTERS,
+        max_pixels: int = MAX_PIXELS,
+        max_bytes: int = MOST_BYTES,
+    ) -> None:
+        """Longer texts and larger images than these are refused, and folders with more bytes are not loaded."""
         self._directory = directory
         self._max_characters = max_characters
         self._max_pixels = max_pixels
+        self._max_bytes = max_bytes
+        # Held for look-ups alone, never while a folder is read.
         self._lock = threading.Lock()
         self._loaded: dict[str, Hasher] = {}
+        self._loading: dict[str, Future[Hasher]] = {}
+        # What was wrong with a folder as it was then: it is read again only once it has changed.
+        self._failed: dict[str, tuple[tuple[object, ...], DamagedHasherError]] = {}
 
     def references(self) -> list[str]:
         """`name@version` of every folder there, by name and version; whether it can be loaded is another matter."""
@@ -39,21 +58,69 @@ class Hashers:
         if not at and (known := versions(self._directory).get(name)):
             reference = f"{name}@{known[-1]}"
         with self._lock:
-            if reference not in self._loaded:
-                # Compared with what is there, never joined to a path unseen: a reference comes from a request.
-                if reference not in self.references():
-                    there = ", ".join(self.references()) or "none"
-                    raise UnknownHasherError(f"expected one of the hashers there are ({there}), got {reference[:80]!r}")
-                hasher = Hasher.load(self._directory / reference)
-                if hasher.reference != reference:
-                    # Collections are bound to the name on the card; the folder must be found by it.
-                    raise DamagedHasherError(
-                        f"expected {self._directory / reference} to hold {reference}, got {hasher.reference}: "
-                        "a hasher's folder cannot be renamed"
-                    )
-                hasher.features.limit(self._max_characters, self._max_pixels)
+            if (hasher := self._loaded.get(reference)) is not None:
+                return hasher
+        # Compared with what is there, never joined to a path unseen: a reference comes from a request.
+        there = self.references()
+        if reference not in there:
+            raise UnknownHasherError(
+                f"expected one of the hashers there are ({', '.join(there) or 'none'}), got {reference[:80]!r}"
+            )
+        try:
+            return self._begin(reference).result(LOAD_SECONDS)
+        except TimeoutError:
+            raise DamagedHasherError(
+                f"expected {self._directory / reference} to be loaded within {LOAD_SECONDS:g} seconds, it was not"
+            ) from None
+        except HammingwayError as error:
+            # A copy for each that waits: an error that is raised twice gathers the tracebacks of both.
+            raise type(error)(*error.args) from None
+
+    def _begin(self, reference: str) -> "Future[Hasher]":
+        """The loading of a folder, begun if it is not under way; raises DamagedHasherError where it just failed."""
+        now = state(self._directory / reference)
+        with self._lock:
+            if (hasher := self._loaded.get(reference)) is not None:
+                found: Future[Hasher] = Future()
+                found.set_result(hasher)
+                return found
+            if reference in self._loading:
+                return self._loading[reference]
+            failed = self._failed.get(reference)
+            if failed is not None and failed[0] == now:
+                raise failed[1]
+            loading = self._loading[reference] = Future()
+        threading.Thread(
+            target=self._load, args=(reference, now, loading), name=f"load {reference}", daemon=True
+        ).start()
+        return loading
+
+    def _load(self, reference: str, now: tuple[object, ...], loading: "Future[Hasher]") -> None:
+        folder = self._directory / reference
+        try:
+            hasher = Hasher.load(folder, self._max_bytes)
+            if hasher.reference != reference:
+                # Collections are bound to the name on the card; the folder must be found by it.
+                raise DamagedHasherError(
+                    f"expected {folder} to hold {reference}, got {hasher.reference}: "
+                    "a hasher's folder cannot be renamed"
+                )
+            hasher.features.limit(self._max_characters, self._max_pixels)
+        except BaseException as error:
+            damaged = error
+            if not isinstance(error, DamagedHasherError) and is_fault(error):
+                damaged = DamagedHasherError(f"{folder} cannot be loaded: {type(error).__name__}: {error}")
+            with self._lock:
+                if isinstance(damaged, DamagedHasherError):
+                    self._failed[reference] = now, damaged
+                del self._loading[reference]
+            loading.set_exception(damaged)
+        else:
+            with self._lock:
                 self._loaded[reference] = hasher
-            return self._loaded[reference]
+                self._failed.pop(reference, None)
+                del self._loading[reference]
+            loading.set_result(hasher)
 
     def checksum(self, reference: str) -> str:
         """What tells a hasher's files from those of another one of that name and version."""
@@ -91,4 +158,7 @@ class Hashers:
                 found[reference] = None
             except DamagedHasherError as error:
                 found[reference] = error
+            except UnknownHasherError:
+                # Deleted since it was listed.
+                continue
         return found

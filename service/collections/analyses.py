@@ -9,7 +9,8 @@ from models.evaluation.fingerprint import Fingerprint, reconstruction_errors
 from models.hasher import Hasher
 from service.coding import kept_features
 from service.coding.hashers import Hashers
-from service.collections.backend import Moments
+from service.collections.backend import Backend, Moments
+from service.collections.steadily import steadily
 from service.errors import MissingHasherError, UnknownHasherError
 from service.index.flat import latest
 from service.index.health import Health, health
@@ -23,7 +24,8 @@ READ_AT_ONCE = 1000
 class Analyses:
     """Each takes up to a second or two."""
 
-    def __init__(self, moments: Moments, hashers: Hashers) -> None:
+    def __init__(self, backend: Backend, moments: Moments, hashers: Hashers) -> None:
+        self._backend = backend
         self._moments = moments
         self._hashers = hashers
 
@@ -36,6 +38,9 @@ class Analyses:
 
         Raises UnknownCollectionError, or MissingHasherError.
         """
+        return steadily(self._backend.collection, name, lambda _: self._drift(name, items))
+
+    def _drift(self, name: str, items: int) -> tuple[str | None, int, Drift]:
         row, now = self._look(name)
         reference = row.settings.hasher
         sequences, codes = latest(now, items)

@@ -120,7 +120,8 @@ class Moments(Protocol):
     def codes_by_id(self, row: CollectionRow, going: Going) -> tuple[Ids, Codes]:
         """All ids, ascending (by code point), and their codes (n, bits / 8), of one moment.
 
-        `going` is called again and again; what it raises ends the work. Raises StoreBusyError.
+        `going` is called again and again; what it raises ends the work. Raises UnknownCollectionError where
+        that very collection is gone, or under another name, as after a re-coding.
         """
 
     def snapshot(self, name: str) -> tuple[CollectionRow, Snapshot] | None:

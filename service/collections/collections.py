@@ -8,12 +8,14 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from models.codes import LONGEST_CODE_BITS
 from models.errors import InvalidInputError
 from service.coding import carrying, kept_features
 from service.coding.comparing import Comparison, compare
 from service.coding.encoding import Coded, encode
 from service.coding.hashers import Hashers
 from service.collections.backend import Backend, Source
+from service.collections.steadily import ATTEMPTS, steadily
 from service.collections.upserts import Upserts
 from service.errors import ConflictError, Fault, FaultsError, UnknownItemError, UnknownItemsError
 from service.filters import Condition, names_a_field
@@ -30,8 +32,6 @@ from service.untold import untold
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
-ATTEMPTS = 20
-LONGEST_CODE_BITS = 4096
 MOST_LISTS = 65_536
 MOST_ABOVE = 1_000_000_000
 
@@ -287,14 +287,7 @@ class Collections:
 
     def _steadily(self, name: str, use: Callable[[CollectionRow], T]) -> T:
         """What `use` makes of the collection; made again where its old codes are gone, as it was re-coded."""
-        for _ in range(ATTEMPTS):
-            row = self._row(name)
-            try:
-                return use(row)
-            except (UnknownCollectionError, UnknownItemError):
-                if self._row(name).number == row.number:
-                    raise
-        raise StoreBusyError("expected the collection to rest for a moment, it is re-coded faster than it is read")
+        return steadily(self._backend.collection, name, use)
 
     def _row(self, name: str) -> CollectionRow:
         return self._known(name, self._backend.collection(name))

@@ -5,12 +5,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from models.codes import Codes
 from models.errors import InvalidInputError
 from service.collections.backend import Backend, Moments
+from service.collections.steadily import steadily
 from service.ids import Ids
 from service.index.duplicates.groups import Groups, find
 from service.index.memory import give_back
-from service.store.errors import unknown_collection
+from service.store.schema import CollectionRow
 
 # Of how many items.
 Compared = Callable[[int, int], None]
@@ -58,14 +60,15 @@ class Duplicates:
         are done with, by what the work costs in all. Raises UnknownCollectionError, and
         InvalidInputError where the distance is too large for this collection.
         """
-        row = self._backend.collection(name)
-        if row is None:
-            raise unknown_collection(name)
-        if max_distance > row.settings.bits // 2:
-            raise InvalidInputError(
-                f"expected at most half of the {row.settings.bits} bits, got {max_distance}", "max_distance"
-            )
-        ids, codes = self._moments.codes_by_id(row, going)
+
+        def read(row: CollectionRow) -> tuple[Ids, Codes]:
+            if max_distance > row.settings.bits // 2:
+                raise InvalidInputError(
+                    f"expected at most half of the {row.settings.bits} bits, got {max_distance}", "max_distance"
+                )
+            return self._moments.codes_by_id(row, going)
+
+        ids, codes = steadily(self._backend.collection, name, read)
         found = Found(ids, find(codes, max_distance, going, lambda share: compared(int(share * len(ids)), len(ids))))
         give_back()
         return found

@@ -20,7 +20,7 @@ from service.index.snapshot import Snapshot
 from service.items import Part
 from service.search.matching import Matching
 from service.search.ranking import Source
-from service.store.errors import StoreBusyError, UnknownCollectionError
+from service.store.errors import UnknownCollectionError
 from service.store.open_reads import OpenReads
 from service.store.pages import Asked, Page
 from service.store.reader import Reader
@@ -114,8 +114,8 @@ class Embedded:
         page = self.paging.page(row.number, asked)
         now = self.reader.collection(row.name)
         if now is None or now.number != row.number:
-            # Re-coded meanwhile: what was read may be half discarded.
-            raise UnknownCollectionError("expected a collection that is there, got one that was deleted meanwhile")
+            # Deleted, or re-coded and half discarded: what was read may not be whole.
+            raise UnknownCollectionError(f"expected a collection that is there, {row.name!r} has changed meanwhile")
         return page
 
     def look(self, name: str) -> Source | None:
@@ -150,8 +150,8 @@ class EmbeddedMoments:
         ids, sequences = Ids(), array("q")
         with self.reader.all_by_id(row.number) as blocks:
             if not self._is_named(row):
-                # Re-coded in between: what the moment shows of it may be half discarded.
-                raise StoreBusyError("expected the collection to rest for a moment, its re-coding was just finished")
+                # Deleted, or re-coded and half discarded: what the moment shows of it may not be whole.
+                raise UnknownCollectionError(f"expected a collection that is there, {row.name!r} has changed meanwhile")
             # No older than the ids, and a code stays the same as long as its sequence number.
             now = self.follower.snapshot(row)
             for block in blocks:

@@ -1,6 +1,6 @@
 """Who may call what: each route names the role that it takes, `dependencies=READ`; the API document shows it.
 
-Checked before a body is read. Without keys everyone may do everything, but for the web pages that they look at.
+Checked before a body is read. Without keys everyone may do everything, but for what `layers.admission` refuses.
 """
 
 import hashlib
@@ -10,6 +10,7 @@ from fastapi import Request, Security
 from fastapi.openapi.models import HTTPBearer
 from fastapi.security.base import SecurityBase
 
+from models.errors import HammingwayError
 from service.errors import ForbiddenError, UnauthorizedError
 from service.http.layers.web_pages import require_own
 from service.keys import Role
@@ -50,13 +51,8 @@ class Requires(SecurityBase):
         )
 
     async def __call__(self, request: Request) -> None:
-        """Raise UnauthorizedError without a key that is known, ForbiddenError where its role is not enough.
-
-        Without keys raise ForeignPageError for what a web page of somebody else asks.
-        """
-        state = request.state.service
-        if not (keys := state.keys):
-            require_own(request.scope, state.settings.allow_open)
+        """Raise UnauthorizedError without a key that is known, ForbiddenError where its role is not enough."""
+        if not (keys := request.state.service.keys):
             return
         given = request.headers.get("authorization")
         if given is None:
@@ -69,6 +65,18 @@ class Requires(SecurityBase):
             raise UnauthorizedError("expected an API key that is known, got another one", invalid=True)
         if role < self.role:
             raise ForbiddenError(str(self.role), str(role))
+
+
+async def may_read(request: Request) -> bool:
+    """Whether a request to a path that is open to all may be told what is for readers only."""
+    state = request.state.service
+    try:
+        await Requires(Role.READ)(request)
+        if not state.keys:
+            require_own(request.scope, state.settings.allow_open)
+    except HammingwayError:
+        return False
+    return True
 
 
 READ, WRITE, ADMIN = ([Security(Requires(role), scopes=[str(role)])] for role in Role)

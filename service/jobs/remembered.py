@@ -5,14 +5,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from time import time
 
-from service.store.jobs import ENDED_KEPT, Job
+from service.store.jobs import Job, newest
 
 # One that was ever given by another process is not given here, or a replica would answer for another's job.
 NUMBERS_A_SECOND = 1000
 
 
 class Remembered:
-    """A ledger; the newest of each kind that ended are kept."""
+    """A ledger; of each kind the jobs that ended last are kept."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
@@ -25,9 +25,7 @@ class Remembered:
             job = replace(job, number=self._next)
             self._next += 1
             self._jobs[job.number] = job
-            ended = [each.number for each in self._jobs.values() if each.kind == job.kind and not each.unfinished]
-            for number in ended[: max(0, len(ended) - ENDED_KEPT)]:
-                del self._jobs[number]
+            self._forget_old()
             return job
 
     def note(self, number: int, change: Callable[[Job], Job]) -> Job | None:
@@ -35,13 +33,18 @@ class Remembered:
         with self._guard:
             if number not in self._jobs:
                 return None
-            self._jobs[number] = change(self._jobs[number])
-            return self._jobs[number]
+            job = self._jobs[number] = change(self._jobs[number])
+            if not job.unfinished:
+                self._forget_old()
+            return job
 
     def all(self) -> list[Job]:
         """All that are known, the newest first."""
         with self._guard:
             return list(reversed(self._jobs.values()))
+
+    def _forget_old(self) -> None:
+        self._jobs = {job.number: job for job in newest(self._jobs.values())}
 
     def forget(self, number: int) -> None:
         """Know no more of a job."""

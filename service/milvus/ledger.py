@@ -8,7 +8,6 @@ it has shown no sign of life for some seconds, by the clock of whoever waits.
 import base64
 import uuid
 import zlib
-from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -21,7 +20,7 @@ from service.errors import StoreUnavailableError
 from service.milvus import schema
 from service.milvus.connection import Connection
 from service.store.errors import UnknownCollectionError
-from service.store.jobs import ENDED_KEPT, Job, Kind, job_of
+from service.store.jobs import Job, job_of, newest
 
 PREFIX, ALIAS = "hammingwayledger_", "hammingwayledger"
 BEAT, ENDED = "hammingway.beat", "hammingway.ended"
@@ -132,12 +131,7 @@ def _turn(described: dict[str, Any]) -> Turn:
 
 
 def _packed(jobs: Iterable[Job]) -> str:
-    kinds: Counter[Kind] = Counter()
-    kept = []
-    for job in jobs:
-        kinds[job.kind] += 1
-        if kinds[job.kind] <= ENDED_KEPT:
-            kept.append(asdict(job))
+    kept = [asdict(job) for job in newest(jobs)]
     return base64.b85encode(zlib.compress(orjson.dumps(kept))).decode()
 
 

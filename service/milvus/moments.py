@@ -2,7 +2,6 @@
 
 from array import array
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,13 +10,13 @@ import numpy as np
 from models.codes import Codes
 from models.errors import InvalidInputError
 from service.collections.backend import Going
+from service.collections.steadily import steadily
 from service.ids import Ids
 from service.index.flat import FlatIndex
 from service.index.snapshot import Snapshot
 from service.milvus.backend import Milvus
 from service.milvus.schema import stored_item
 from service.milvus.table import Table
-from service.store.errors import StoreBusyError, UnknownCollectionError
 from service.store.schema import CollectionRow
 
 MOST_READ = 10_000_000
@@ -32,25 +31,25 @@ class MilvusMoments:
     def codes_by_id(self, row: CollectionRow, going: Going) -> tuple[Ids, Codes]:
         """All ids, ascending, and their codes (n, bits / 8)."""
         ids, codes = Ids(), bytearray()
-        with self._at_rest(row):
-            for block in self._blocks(row, ["id", "code"]):
-                for item in map(stored_item, block):
-                    ids.append(item.id)
-                    codes += item.code
-                going()
+        for block in self._blocks(row, ["id", "code"]):
+            for item in map(stored_item, block):
+                ids.append(item.id)
+                codes += item.code
+            going()
         return ids, _codes(codes, row)
 
     def snapshot(self, name: str) -> tuple[CollectionRow, Snapshot] | None:
         """The collection of that name and all its codes, in the order in which they were written, or None."""
-        row = self.backend.collection(name)
-        if row is None:
+        if self.backend.collection(name) is None:
             return None
+        return steadily(self.backend.collection, name, self._snapshot)
+
+    def _snapshot(self, row: CollectionRow) -> tuple[CollectionRow, Snapshot]:
         written, codes = array("q"), bytearray()
-        with self._at_rest(row):
-            for block in self._blocks(row, ["id", "code", "written"]):
-                for each in block:
-                    written.append(each["written"])
-                    codes += stored_item(each).code
+        for block in self._blocks(row, ["id", "code", "written"]):
+            for each in block:
+                written.append(each["written"])
+                codes += stored_item(each).code
         numbers = np.frombuffer(written, np.int64)
         order = np.argsort(numbers, kind="stable")
         index = FlatIndex(row.settings.bits)
@@ -68,18 +67,6 @@ class MilvusMoments:
         if count > MOST_READ:
             raise InvalidInputError(f"expected a collection of {MOST_READ} items at most, got {count}", "collection")
         return table.by_id("", fields)
-
-    @contextmanager
-    def _at_rest(self, row: CollectionRow) -> Iterator[None]:
-        """Raises StoreBusyError where its codes are discarded while they are read, as it is searched by others now."""
-        try:
-            yield
-        except UnknownCollectionError:
-            if self.backend.collection(row.name) is None:
-                raise
-            raise StoreBusyError(
-                "expected the collection to rest for a moment, its re-coding was just finished"
-            ) from None
 
     def _table(self, row: CollectionRow) -> Table:
         return Table(self.backend.connection, row)

@@ -9,7 +9,7 @@ from service.milvus import schema
 from service.milvus.connection import Connection
 from service.milvus.table import Table
 from service.store.errors import UnknownCollectionError
-from service.store.schema import CollectionRow, IndexSettings
+from service.store.schema import CollectionRow, IndexSettings, require_storable
 
 ATTEMPTS, LET_GO_SECONDS = 5, 0.2
 
@@ -46,7 +46,8 @@ class Names:
         return [row for row in map(self.row, sorted(names)) if row is not None]
 
     def create(self, row: CollectionRow) -> None:
-        """Make one that has no name yet."""
+        """Make one that has no name yet; raises InvalidInputError for settings that would not be read back the same."""
+        require_storable(row.settings)
         self._connection.call(
             "create_collection",
             schema.items_name(row.number),

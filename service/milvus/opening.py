@@ -58,7 +58,7 @@ def opened(address: Address, hashers: Hashers, stages: Stages = untimed) -> Iter
         yield Opened(
             Collections(backend, hashers, Upserts(backend, hashers, stages), stages),
             Duplicates(backend, moments),
-            Analyses(moments, hashers),
+            Analyses(backend, moments, hashers),
             recodings,
             stack.enter_context(closing(Remembering(jobs))),
             OpenReads(),

@@ -1,9 +1,10 @@
-"""The rows of jobs: long work with its progress, kept until newer ones take the place of those that ended.
+"""The rows of jobs: long work with its progress. Of each kind, the jobs that ended last are kept.
 
 Some are done by whichever process comes by, and gone on with after a restart. The others have an owner, which alone
 can do them: they end with it.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from sqlite3 import Connection
@@ -117,18 +118,34 @@ def cancelled(job: Job) -> Job:
 
 
 def chosen(found: Iterable[Job], collection: str | None, states: Sequence[State], kinds: Sequence[Kind]) -> list[Job]:
-    """Those of a collection, in one of the states, of one of the kinds; None and nothing are all."""
+    """Those of a collection, in one of the states, of one of the kinds; None and nothing are all.
+
+    Of more jobs than are kept, the newest are chosen from.
+    """
     return [
         job
-        for job in found
+        for job in newest(found)
         if collection in (None, job.collection)
         and (not states or job.state in states)
         and (not kinds or job.kind in kinds)
     ]
 
 
+def newest(found: Iterable[Job]) -> list[Job]:
+    """The jobs, in their order, without those that ended and are not among the last ENDED_KEPT of their kind to end."""
+    known = list(found)
+    counts: Counter[Kind] = Counter()
+    old: set[int] = set()
+    for job in sorted(known, key=lambda job: (job.ended or 0.0, job.number), reverse=True):
+        if not job.unfinished:
+            counts[job.kind] += 1
+            if counts[job.kind] > ENDED_KEPT:
+                old.add(job.number)
+    return [job for job in known if job.number not in old]
+
+
 def insert(connection: Connection, job: Job) -> Job:
-    """Write a new job, which is returned with its number; of those of a kind that ended, the newest are kept."""
+    """Write a new job, which is returned with its number."""
     row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'jobs'").fetchone()
     job = replace(job, number=row[0] + 1 if row else 1)
     content = _content(job)
@@ -136,13 +153,7 @@ def insert(connection: Connection, job: Job) -> Job:
         "INSERT INTO jobs (number, state, content, checksum) VALUES (?, ?, ?, ?)",
         (job.number, job.state, content, job_checksum(job.number, job.state, content)),
     )
-    # One that is damaged has no kind, and stays: it is told when it is read.
-    connection.execute(
-        "DELETE FROM jobs WHERE number IN (SELECT number FROM jobs WHERE state NOT IN (?, ?)"
-        " AND CASE WHEN json_valid(CAST(content AS TEXT)) THEN CAST(content AS TEXT) ->> 'kind' END = ?"
-        " ORDER BY number DESC LIMIT -1 OFFSET ?)",
-        (*UNFINISHED, job.kind, ENDED_KEPT),
-    )
+    _forget_old(connection, job.kind)
     return job
 
 
@@ -153,7 +164,21 @@ def update(connection: Connection, job: Job) -> Job:
         "UPDATE jobs SET state = ?, content = ?, checksum = ? WHERE number = ?",
         (job.state, content, job_checksum(job.number, job.state, content), job.number),
     )
+    if not job.unfinished:
+        _forget_old(connection, job.kind)
     return job
+
+
+def _forget_old(connection: Connection, kind: Kind) -> None:
+    """Delete what `newest` leaves out."""
+    # One that is damaged has no kind, and stays: it is told when it is read.
+    content = "CASE WHEN json_valid(CAST(content AS TEXT)) THEN CAST(content AS TEXT) END"
+    connection.execute(
+        "DELETE FROM jobs WHERE number IN (SELECT number FROM jobs"  # nosec B608  # constants of ours; values are parameters
+        f" WHERE state NOT IN (?, ?) AND {content} ->> 'kind' = ?"
+        f" ORDER BY coalesce({content} ->> 'ended', 0) DESC, number DESC LIMIT -1 OFFSET ?)",
+        (*UNFINISHED, kind, ENDED_KEPT),
+    )
 
 
 def end(connection: Connection, job: Job, state: State, detail: str | None = None) -> Job:

@@ -6,7 +6,10 @@ with AUTOINCREMENT, so that the sum of those counters says how much was ever com
 """
 
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
+
+from models.codes import LONGEST_CODE_BITS
+from models.errors import InvalidInputError
 
 APPLICATION_ID = 0x48616D67
 FORMAT = 2
@@ -97,6 +100,33 @@ class CollectionSettings:
     # Of stores that let it be chosen, and that keep the hasher elsewhere. Not told: the checksums are of what is.
     consistency: Consistency | None = field(default=None, repr=False)
     hasher_checksum: str | None = field(default=None, repr=False)
+
+
+def require_storable(settings: CollectionSettings) -> None:
+    """Raise InvalidInputError for settings that would not be read back as they were written.
+
+    Their checksum is of their text: SQLite would keep 8.0 as 8, and the row would be taken for a damaged one.
+    """
+    bits, index = settings.bits, settings.index
+    if type(bits) is not int or bits % 8 or not 8 <= bits <= LONGEST_CODE_BITS:
+        raise InvalidInputError(f"expected a multiple of 8 up to {LONGEST_CODE_BITS}, got {bits!r}", "bits")
+    texts = {"hasher": settings.hasher, "hasher_checksum": settings.hasher_checksum}
+    numbers = {"index/lists": index.lists, "index/probes": index.probes, "index/above": index.above}
+    for name, text in texts.items():
+        if type(text) not in (str, type(None)):
+            raise InvalidInputError(f"expected text or none, got {text!r}", name)
+    for name, number in numbers.items():
+        if type(number) not in (int, type(None)):
+            raise InvalidInputError(f"expected a whole number or none, got {number!r}", name)
+    if type(settings.keep_documents) is not bool:
+        raise InvalidInputError(f"expected true or false, got {settings.keep_documents!r}", "keep_documents")
+    for name, value, values in (
+        ("index/kind", index.kind, get_args(IndexKind)),
+        ("keep_features", settings.keep_features, get_args(KeepFeatures)),
+        ("consistency", settings.consistency, (None, *get_args(Consistency))),
+    ):
+        if type(value) not in (str, type(None)) or value not in values:
+            raise InvalidInputError(f"expected one of {', '.join(map(str, values))}, got {value!r}", name)
 
 
 @dataclass(frozen=True)

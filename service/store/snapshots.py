@@ -13,10 +13,10 @@ from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from sqlite3 import Connection
-from tempfile import TemporaryDirectory
 
 from models.errors import InvalidInputError
 from models.versions import NAME
+from service.store import temporary_folders
 from service.store.connection import check, connect, connect_to_copy, create, require_format, transaction
 from service.store.errors import (
     DamagedStoreError,
@@ -35,6 +35,8 @@ from service.untold import untold
 SUFFIX = ".sqlite"
 # Of a file that is still written, and of SQLite's own beside it.
 UNFINISHED = ".new"
+# Of a folder in the data folder, with a copy of a snapshot of an earlier format that is being restored.
+RESTORING = ".restoring-"
 BATCH_ROWS = 1000
 # How many of how many items are copied.
 Copied = Callable[[int, int], None]
@@ -74,6 +76,12 @@ def remove(folder: Path, taken: Taken) -> None:
     # The snapshot first: its checksum alone is none.
     for name in (taken.name, f"{taken.name}.sha256"):
         (folder / name).unlink(missing_ok=True)
+
+
+def sweep_all(folder: Path, data: Path) -> None:
+    """Delete what snapshots in a folder, and restores into a data folder, have left that were cut off."""
+    sweep(folder)
+    temporary_folders.sweep(data, RESTORING)
 
 
 def sweep(folder: Path) -> None:
@@ -132,6 +140,7 @@ def restore(snapshot: Path, database: Path, name: str | None = None) -> tuple[st
     Returns its name (`name`, or the one it had) and the number of items. Raises DamagedStoreError where the file is
     not as it was written, and InvalidInputError where a collection of that name is there.
     """
+    temporary_folders.sweep(database.parent, RESTORING)
     _verify(snapshot)
     with (
         translated(snapshot),
@@ -158,7 +167,7 @@ def _of_this_format(snapshot: Path, folder: Path) -> Iterator[Path]:
     if found >= FORMAT:
         yield snapshot
         return
-    with TemporaryDirectory(prefix=".restoring-", dir=folder) as beside:
+    with temporary_folders.temporary_folder(folder, RESTORING) as beside:
         copy = Path(shutil.copy(snapshot, beside))
         create(copy).close()
         yield copy

@@ -9,7 +9,7 @@ from service.store.checksums import collection_checksum, item_checksums, kept_ch
 from service.store.errors import UnknownCollectionError
 from service.store.kinds import kept_kind
 from service.store.rows import COLLECTION_COLUMNS, collection_row
-from service.store.schema import CollectionRow, CollectionSettings, StoredItem
+from service.store.schema import CollectionRow, CollectionSettings, StoredItem, require_storable
 
 # Followers that were not heard of for so many removals read everything anew.
 REMOVALS_KEPT = 100_000
@@ -27,7 +27,8 @@ def is_there(connection: Connection, name: str) -> bool:
 
 
 def create_collection(connection: Connection, name: str, settings: CollectionSettings) -> CollectionRow:
-    """Make a collection, whose name is not taken, or HIDDEN."""
+    """Make a collection, whose name is not taken, or HIDDEN; raises InvalidInputError for settings of wrong types."""
+    require_storable(settings)
     number = last(connection, "collections") + 1
     index = settings.index
     connection.execute(
@@ -38,11 +39,14 @@ def create_collection(connection: Connection, name: str, settings: CollectionSet
             *(settings.keep_features, int(settings.keep_documents), collection_checksum(number, name, settings)),
         ),
     )
-    return CollectionRow(number, name, settings)
+    # Verified as every reader will verify it, while the transaction can still be undone: one row that does not fit its
+    # checksum keeps all collections from being read.
+    return require_collection(connection, number)
 
 
 def update_collection(connection: Connection, row: CollectionRow) -> None:
-    """Give a collection another name, or another index."""
+    """Give a collection another name, or another index; raises InvalidInputError for settings of wrong types."""
+    require_storable(row.settings)
     index = row.settings.index
     checksum = collection_checksum(row.number, row.name, row.settings)
     connection.execute(

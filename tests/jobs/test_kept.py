@@ -53,6 +53,33 @@ def test_the_newest_of_each_kind_that_ended_are_kept_and_all_that_did_not(ledger
     assert rows.note(numbers[0], lambda job: job) is None
 
 
+def test_the_bound_holds_as_soon_as_a_job_ends(ledger: tuple[Any, Any]) -> None:
+    rows, every = ledger
+    long = rows.add(jobs.new("import", "c", 0, "", None))
+    numbers = [rows.add(jobs.new("import", "c", 0, "", None)).number for _ in range(ENDED_KEPT + 5)]
+    # The last job to begin is the first job to end.
+    for place, number in enumerate(reversed(numbers)):
+        rows.note(number, lambda job, place=place: replace(job, state="failed", ended=1.0 + place))
+        if place >= ENDED_KEPT - 2:
+            ended = [job for job in every() if not job.unfinished]
+            assert len(ended) == min(place + 1, ENDED_KEPT)
+    assert {job.number for job in every()} == {long.number, *numbers[:ENDED_KEPT]}
+    # The job that has just ended is kept, however long ago it began.
+    rows.note(long.number, lambda job: replace(job, state="succeeded", ended=1000.0))
+    assert {job.number for job in every()} == {long.number, *numbers[: ENDED_KEPT - 1]}
+
+
+def test_of_several_ledgers_together_no_more_are_chosen_than_are_kept() -> None:
+    ended = [
+        replace(jobs.new(kind, "c", 0, "", None), number=number, state="succeeded", ended=float(number))
+        for number, kind in enumerate(("import", "snapshot") * (ENDED_KEPT + 20))
+    ]
+    running = replace(jobs.new("import", "c", 0, "", None), number=-1, state="running")
+    found = jobs.chosen([*reversed(ended), running], None, (), ())
+    assert found == [*reversed(ended[40:]), running]
+    assert len(jobs.chosen(reversed(ended), None, (), ("import",))) == ENDED_KEPT
+
+
 def test_what_is_written_is_read_again(ledger: tuple[Any, Any]) -> None:
     rows, every = ledger
     made = rows.add(replace(jobs.new("snapshot", "c", 0, "x", None), owner="me"))

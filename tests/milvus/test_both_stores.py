@@ -1,5 +1,6 @@
 """One suite over both stores: the same requests get the same replies, which are those of brute force."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 import orjson
 import pytest
 
+from service.http.schemas import fields
 from tests.filtering import holds
 from tests.milvus.stores import BITS, done, index, nearest, put, search, serving
 
@@ -251,3 +253,26 @@ def test_drift_looks_at_the_latest(client: httpx.Client) -> None:
     for place in range(3):
         index(client, "latest", [{"id": f"{9 - place}", "code": "00000000"}])
     assert done(client.get("/v1/collections/latest/drift", params={"items": 2}))["items"] == 2
+
+
+def test_what_one_name_means_no_other_means(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(client, "names")
+    code = "00" * (BITS // 8)
+    old = "old\x85"
+    with monkeypatch.context() as before:
+        # As a service before it refused them.
+        before.setattr(fields, "_MORE_CONTROL", re.compile("$^"))
+        index(client, "names", [{"id": each, "code": code} for each in ("a", "\ufffd", old, "a/b")])
+    path = "/v1/collections/names"
+    for wrong in ("a%0A", "%ff", "a%00", "a%zz"):
+        assert done(client.delete(httpx.URL(f"{client.base_url}{path}/items/{wrong}")), 404)["title"] == "Not Found"
+    assert done(client.get(path))["count"] == 4
+    again = client.post(f"{path}/index", json={"items": [{"id": old, "code": code}]})
+    assert "control characters" in done(again, 422)["detail"]
+    assert done(client.get(f"{path}/items/old%C2%85"))["id"] == old
+    assert {each["id"] for each in done(client.get(f"{path}/items"))["items"]} == {"a", "\ufffd", old, "a/b"}
+    found = done(client.post(f"{path}/search", json={"query": {"id": old}}))["results"]
+    assert {each["id"] for each in found} == {"a", "\ufffd", "a/b"}
+    assert done(client.post(f"{path}/delete", json={"ids": ["nope", old]})) == {"deleted": 1}
+    assert done(client.delete(f"{path}/items/a%2Fb")) == {"deleted": 1}
+    assert done(client.get(path))["count"] == 2

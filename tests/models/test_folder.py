@@ -2,13 +2,21 @@ from pathlib import Path
 
 import pytest
 
-from models.folder import CARD, DamagedHasherError, read_folder, write_folder
+from models.card import CARD
+from models.errors import InvalidInputError
+from models.folder import DamagedHasherError, read_folder, write_folder
+
+CARD_OF_DIGITS = {
+    **{"name": "digits", "version": 1, "modality": "image", "bits": 64, "objective": "hashing"},
+    "features": {"modality": "image"},
+    "metrics": {"loss": 0.25},
+}
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     path = tmp_path / "digits@1"
-    write_folder(path, {"name": "digits", "metrics": {"loss": 0.25}}, {"a.onnx": b"graph", "b.bin": b"\x00\x01"})
+    write_folder(path, CARD_OF_DIGITS, {"a.onnx": b"graph", "b.bin": b"\x00\x01"})
     return path
 
 
@@ -47,7 +55,19 @@ def test_a_folder_is_never_written_over(folder: Path) -> None:
     assert (folder / CARD).read_bytes() == before
 
 
+def test_what_could_not_be_read_again_is_not_written(tmp_path: Path) -> None:
+    for card, files, message in (
+        ({**CARD_OF_DIGITS, "bits": 8.0}, {}, r"bits: expected.*got 8\.0"),
+        ({**CARD_OF_DIGITS, "name": "Digits"}, {}, "name: expected"),
+        (CARD_OF_DIGITS, {"a b.onnx": b""}, "files/a b"),
+        (CARD_OF_DIGITS, {CARD: b""}, "other files than hasher"),
+    ):
+        with pytest.raises(InvalidInputError, match=message):
+            write_folder(tmp_path / "x@1", card, files)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_write_that_fails_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        write_folder(tmp_path / "x@1", {}, {"missing/part": b""})
+        write_folder(tmp_path / "x@1", CARD_OF_DIGITS, {"missing/part": b""})
     assert list(tmp_path.iterdir()) == []

@@ -11,6 +11,7 @@ from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from models.errors import HammingwayError
 from service.errors import Fault, FaultsError
 from service.http.replies.problems import MOST_ERRORS, answer
 
@@ -37,13 +38,36 @@ class KnownParameters:
             found = ((route, known) for route, known in self._routes if route.matches(scope)[0] is Match.FULL)
             if (operation := next(found, None)) is not None:
                 route, known = operation
-                given = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-                if unknown := [name for name in dict.fromkeys(name for name, _ in given) if name not in known]:
+                if (fault := _fault(scope["query_string"], known)) is not None:
                     # For what counts and traces the request.
                     scope["route"] = route
-                    await answer(Request(scope), refused(unknown, known))(scope, receive, send)
+                    request = Request(scope)
+                    await answer(request, await _not_let_in(route, request) or fault)(scope, receive, send)
                     return
         await self._app(scope, receive, send)
+
+
+def _fault(query: bytes, known: Sequence[str]) -> FaultsError | None:
+    try:
+        # What is not UTF-8 would be U+FFFD, and so the same as something else.
+        given = parse_qsl(query.decode("latin-1"), keep_blank_values=True, errors="strict")
+    except UnicodeDecodeError:
+        return FaultsError(
+            None, [Fault(NAMELESS, FaultsError.status, FaultsError.title, "expected parameters in UTF-8, got others")]
+        )
+    unknown = [name for name in dict.fromkeys(name for name, _ in given) if name not in known]
+    return refused(unknown, known) if unknown else None
+
+
+async def _not_let_in(route: APIRoute, request: Request) -> HammingwayError | None:
+    """Why the request may not use the route, which counts before anything that is wrong with the request."""
+    try:
+        for each in route.dependencies:
+            if each.dependency is not None:
+                await each.dependency(request)
+    except HammingwayError as error:
+        return error
+    return None
 
 
 def refused(unknown: Iterable[str], known: Sequence[str]) -> FaultsError:

@@ -76,7 +76,7 @@ def _jobs(jobs: WatchedBoard) -> Iterator[Metric]:
     counts = Counter(job.state for job in known)
     yield gauge(
         "hammingway_jobs",
-        "Jobs that are known of; of those of a kind that ended the newest 200",
+        "Jobs that are known of; of those of a kind that ended the 200 that ended last",
         ("state",),
         [([state], counts[state]) for state in STATES],
     )

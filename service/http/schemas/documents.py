@@ -4,7 +4,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from models.features import Document as AnyDocument
 from service import items
-from service.http.schemas.fields import GivenPayload, Id, Image, Strict, Vector
+from service.http.schemas.fields import GivenPayload, Id, Image, NewId, Strict, Vector
 
 KINDS: tuple[items.Kind, ...] = ("text", "image", "vector", "code")
 
@@ -69,7 +69,7 @@ class Item(Document):
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"id": "a1", "text": "red running shoes", "payload": {"price": 30}}]}
     )
-    id: Id
+    id: NewId
     payload: GivenPayload | None = Field(None, description="comes back with matches, and is what a filter looks at")
     features: Vector | None = Field(None, description="beside a code, where the collection keeps them: as `with` tells")
     kept_document: Original | None = Field(

@@ -145,7 +145,8 @@ def test_a_written_hasher_gives_the_same_codes(tmp_path) -> None:
     features, _ = digits()
     trained = train(features, Config(epochs=1))
     images = PixelFeatures(8, 8)
-    card = {"name": "t", "version": 1, "bits": 64, "features": images.settings()}
+    card = {"name": "t", "version": 1, "modality": "image", "bits": 64, "objective": "hashing"}
+    card["features"] = images.settings()
     encoder, decoder = (export(trained.network, trained.projection) for export in (export_encoder, export_decoder))
     write_folder(tmp_path / "t@1", card, {ENCODER: encoder, DECODER: decoder, **images.files()})
     loaded = Hasher.load(tmp_path / "t@1")

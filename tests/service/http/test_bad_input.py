@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.folder import CARD
+from models.card import CARD
 from models.hasher import ENCODER
 from service.settings import Settings
 from service.store.reader import Position, Reader

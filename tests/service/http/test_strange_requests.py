@@ -116,7 +116,8 @@ ODD = {
     "a question of methods": ("OPTIONS /v1/collections/own HTTP/1.1", 405),
     "a question of methods of all": ("OPTIONS * HTTP/1.1", 404),
     "tracing": ("TRACE /livez HTTP/1.1", 405),
-    "an absolute target": ("GET http://elsewhere/nope HTTP/1.1", 404),
+    "an absolute target": ("GET http://localhost/nope HTTP/1.1", 404),
+    "an absolute target of another name": ("GET http://elsewhere/livez/nope HTTP/1.1", 403),
 }
 
 

@@ -3,7 +3,10 @@
 import hashlib
 import shutil
 import sqlite3
-from contextlib import closing
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from zlib import crc32
 
@@ -14,11 +17,13 @@ from service.coding.hashers import Hashers
 from service.collections.collections import NewCollection
 from service.items import Item, Query, Wanted
 from service.opening import opened
+from service.settings import Settings
 from service.store.connection import committed
 from service.store.errors import DamagedStoreError, UnusableStoreError
 from service.store.schema import StoredItem
 from service.store.snapshots import restore
 from service.store.writer import Writer
+from tests.serving import running
 
 # Made by the last version that wrote format 1: two collections that were changed, and one deleted before.
 MADE = Path(__file__).parent / "format-1"
@@ -80,6 +85,56 @@ def test_a_snapshot_of_format_1_is_restored_and_stays_as_it_is(tmp_path: Path) -
     with opened(tmp_path / "hammingway.sqlite", Hashers(tmp_path)) as service:
         service.load()
         assert service.collections.get("back").count == 49
+
+
+HANGING = """
+import sys, time
+from pathlib import Path
+from service.store import snapshots
+def hang(copy):
+    print("copied", flush=True)
+    time.sleep(600)
+snapshots.create = hang
+snapshots.restore(Path(sys.argv[1]), Path(sys.argv[2]), "killed")
+"""
+
+
+@contextmanager
+def _hanging_restore(snapshot: Path, database: Path) -> Iterator[Path]:
+    """The folder of a restore in another process, which hangs until the block ends and is killed then."""
+    command = [sys.executable, "-c", HANGING, str(snapshot), str(database)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "copied\n"
+            (folder,) = set(database.parent.glob(".restoring-*"))
+            yield folder
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("at", ["restore", "start"])
+def test_what_a_killed_restore_left_is_swept_and_a_live_one_is_let_be(tmp_path: Path, at: str) -> None:
+    (snapshot,) = MADE.glob("shoes-*.sqlite")
+    data = tmp_path / "data"
+    data.mkdir()
+
+    def look() -> None:
+        if at == "restore":
+            (data / "hammingway.sqlite").unlink(missing_ok=True)
+            (data / "hammingway.sqlite-mark").unlink(missing_ok=True)
+            assert restore(snapshot, data / "hammingway.sqlite", "back") == ("back", 49)
+        else:
+            with running(Settings(hashers=tmp_path / "none", data=data)):
+                pass
+
+    with _hanging_restore(snapshot, data / "hammingway.sqlite") as folder:
+        assert [path.name for path in folder.iterdir()] == [snapshot.name]
+        look()
+        assert list(data.glob(".restoring-*")) == [folder]
+    assert list(data.glob(".restoring-*")) == [folder]
+    look()
+    assert not list(data.glob(".restoring-*"))
 
 
 @pytest.mark.parametrize(
