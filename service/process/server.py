@@ -2,37 +2,26 @@
 
 import asyncio
 import logging
-import os
-import signal
-import socket
 import sys
-import tempfile
-import time
-from collections.abc import Iterator, MutableMapping
-from contextlib import contextmanager, suppress
-from pathlib import Path
-from types import FrameType
+from collections.abc import MutableMapping
+from contextlib import suppress
 from typing import Any, ClassVar
 
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
-from uvicorn.supervisors import Multiprocess
 
 from service.http.layers import malformed
-from service.http.layers.measuring import SHARED
 from service.http.layers.request_ids import RequestIds
 from service.process.heads import BoundedHeads
 from service.process.joined import JoinedWrites
+from service.process.metrics_folder import metrics_folder, sweep
 from service.process.open_files import most_connections, raise_limit
+from service.process.workers import Workers
 from service.settings import Settings
 from service.telemetry import logs
 
-# Where the worker processes count together, if it is there: in memory, as a process that writes to a mapped file on a
-# full disk is killed.
-SHARED_MEMORY = Path("/dev/shm")  # nosec B108  # a folder of its own is made in it
-# When a worker is told to stop, `stopping.py` takes up to 6 seconds, then these; after 9, it ends by itself.
+# When a worker is told to stop, `stopping.py` takes up to 6 seconds, then these.
 CLOSE_SECONDS = 2
-KILL_SECONDS = 9.5
 # How long a connection without a request is kept when no others are accepted any more.
 IDLE_SECONDS = 0.25
 log = logging.getLogger(__name__)
@@ -75,41 +64,6 @@ class Connection(BoundedHeads):
         return malformed.reply(request_id, status, detail)
 
 
-class Workers(Multiprocess):
-    """Worker processes that are told to stop the moment the parent is, and then have the listening to themselves."""
-
-    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
-        super().__init__(config, sockets)
-        self._told = 0.0
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._pass_on)
-
-    def _pass_on(self, number: int, frame: FrameType | None) -> None:
-        # At once: the queue is looked at twice a second, or less often where a worker hangs.
-        self._told = self._told or time.monotonic()
-        for worker in self.processes:
-            worker.process.terminate()
-        self.signal_queue.append(number)
-
-    def terminate_all(self) -> None:
-        """Tell them to stop, and let the port be free when the last one stops listening.
-
-        A connection that was accepted for this process would wait until it ends, and be reset then.
-        """
-        super().terminate_all()
-        for listening in self.sockets:
-            listening.close()
-
-    def join_all(self) -> None:
-        """Wait for them to end; kill those that do not."""
-        deadline = (self._told or time.monotonic()) + KILL_SECONDS
-        for worker in self.processes:
-            worker.process.join(max(0.0, deadline - time.monotonic()))
-            if worker.exitcode is None:
-                worker.kill()
-        super().join_all()
-
-
 def serve(settings: Settings) -> None:
     """Serve until a signal says to stop; exits with another status than 0 where it cannot start.
 
@@ -117,6 +71,7 @@ def serve(settings: Settings) -> None:
     """
     # Before worker processes start, which inherit it.
     raise_limit()
+    sweep()
     config = uvicorn.Config(
         "service.process.stopping:application",
         factory=True,
@@ -146,17 +101,8 @@ def _serve_by_one(config: uvicorn.Config) -> None:
 
 
 def _serve_by_many(config: uvicorn.Config) -> None:
-    with _counting_together():
+    with metrics_folder():
         workers = Workers(config, [config.bind_socket()])
         workers.run()
     if any(worker.exitcode == STARTUP_FAILURE for worker in workers.processes):
         sys.exit(STARTUP_FAILURE)
-
-
-@contextmanager
-def _counting_together() -> Iterator[None]:
-    """A folder for what the worker processes count, as they could only speak for themselves else."""
-    in_memory = SHARED_MEMORY if os.access(SHARED_MEMORY, os.W_OK) else None
-    with tempfile.TemporaryDirectory(prefix="hammingway-", dir=in_memory, ignore_cleanup_errors=True) as folder:
-        os.environ[SHARED] = folder
-        yield

@@ -1,5 +1,8 @@
 """An orderly stop: requests in flight are finished, new ones are answered 503, and all ends within ten seconds.
 
+At a SIGTERM, a SIGINT or a SIGHUP: the last comes where the terminal of a service is closed, and would end the process
+at once. Under `nohup` it is ignored.
+
 Pure ASGI, round the application. It takes the signals itself, and passes them on to the server when all is done: a
 server stops listening as soon as it is told to stop, and what is not listened to cannot be answered. A subclass of
 uvicorn's server would not do, as uvicorn makes its own in every worker process.
@@ -20,6 +23,7 @@ from service.errors import StoppingError
 from service.http.layers.headers import ALWAYS, NOT_STORED
 from service.http.layers.request_ids import HEADER, RequestIds
 from service.http.replies.problems import MEDIA_TYPE, RETRY_AFTER_SECONDS, Problem
+from service.process.metrics_folder import hold_metrics_folder
 from service.process.parent import stop_with_parent
 
 Scope = MutableMapping[str, Any]
@@ -44,7 +48,7 @@ CLOSE = (b"connection", b"close")
 
 
 class Stopping:
-    """Lets requests pass and knows those in flight; once there is a SIGTERM or SIGINT, refuses all others but /livez.
+    """Lets requests pass and knows those in flight; once it is told to stop, refuses all others but /livez.
 
     A second SIGINT stops at once.
     """
@@ -118,6 +122,10 @@ class Stopping:
 
         for number in (signal.SIGTERM, signal.SIGINT):
             servers_own[number] = signal.signal(number, take)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            signal.signal(signal.SIGHUP, take)
+            # The server has nothing of its own for it.
+            servers_own[signal.SIGHUP] = lambda number, frame: pass_on(signal.SIGTERM)
 
     async def _finish(self, stop_server: Callable[[], None]) -> None:
         in_flight = self._in_flight.copy()
@@ -134,6 +142,7 @@ def application() -> Stopping:
     """The application by the settings of the environment: what each worker process runs."""
     made = Stopping(from_environment())
     stop_with_parent()
+    hold_metrics_folder()
     return made
 
 
