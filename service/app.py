@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from models.errors import HammingwayError
 from service.background.boards import Recoder, WatchedBoard
 from service.background.snapshots import Snapshots
+from service.coding.budget import Budget
 from service.coding.hashers import Hashers
 from service.collections.analyses import Analyses
 from service.collections.collections import Collections
@@ -59,6 +60,7 @@ from service.store.snapshots import sweep_all
 from service.telemetry import logs
 from service.telemetry.stages import Stages
 from service.threads.combining import Combining
+from service.threads.fair_pool import FairPool
 from service.threads.lane import Lane
 from service.threads.pool import Pool
 from service.threads.runs import Runs
@@ -137,11 +139,15 @@ def create_app(settings: Settings) -> Application:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[Lifespan]:
         _keep_out_of_collections()
-        hashers = Hashers(settings.hashers, settings.max_characters, settings.max_pixels)
+        budget = Budget(settings.max_request_pixels, settings.max_request_characters)
+        hashers = Hashers(
+            settings.hashers, settings.max_characters, settings.max_pixels, settings.max_hasher_bytes, budget
+        )
         with _opened(settings, hashers, traced.stages) as parts, traced.sending():
             readers, writers = (traced.pool(settings.threads, settings.queue) for _ in range(2))
             lane = Lane(settings.queue)
-            searches = combine(settings, parts.collections, readers, lane, traced.combining)
+            encoders = FairPool(traced.pool(settings.threads, settings.queue), settings.threads)
+            searches = combine(settings, parts.collections, readers, lane, encoders, traced.combining)
             runs = Runs(MOST_RUNS)
             analysts = traced.pool(1, settings.queue)
             taking = Snapshots(parts.collections, parts.jobs, settings.snapshots)
@@ -151,6 +157,7 @@ def create_app(settings: Settings) -> Application:
                 hashers,
                 readers,
                 writers,
+                encoders,
                 searches,
                 lane,
                 keys,
@@ -170,7 +177,7 @@ def create_app(settings: Settings) -> Application:
                 yield {"service": state}
             finally:
                 await start
-                for pool in (readers, lane, writers, runs, analysts, taking):
+                for pool in (readers, lane, writers, encoders, runs, analysts, taking):
                     pool.close()
 
     app = Application(

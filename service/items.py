@@ -1,7 +1,7 @@
 """What callers hand to a collection, whatever the protocol it came by."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -47,6 +47,17 @@ class Query:
 
     kind: Kind | Literal["id"]
     document: Document
+    # What was made of it already, and by which collection's hasher: of another one it is made again.
+    made: "Made | None" = field(default=None, compare=False, repr=False)
+
+
+class Made(NamedTuple):
+    """A query's packed code, features (d,) and logits (bits,) float32, by the hasher of the collection of a number."""
+
+    collection: int
+    code: bytes
+    features: NDArray[np.float32] | None
+    logits: NDArray[np.float32] | None
 
 
 @dataclass(frozen=True)

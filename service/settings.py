@@ -65,6 +65,13 @@ class Settings(BaseSettings):
     max_pixels: Whole = Field(
         50_000_000, ge=1, le=MOST_PIXELS, description="most pixels of an image, which is not decoded if it has more"
     )
+    max_request_pixels: Positive = Field(
+        1_000_000_000, description="most pixels of all images in one request, or in one part of an NDJSON body"
+    )
+    max_request_characters: Positive = Field(
+        10_000_000, description="most characters of all texts in one request, or in one part of an NDJSON body"
+    )
+    max_hasher_bytes: Positive = Field(2**31, description="most bytes in a hasher's folder, which is read into memory")
     max_seconds: Number = Field(
         60.0, gt=0, allow_inf_nan=False, description="longest that a request may take; snapshots and NDJSON may longer"
     )

@@ -8,13 +8,14 @@ import numpy as np
 from models.codes import pack
 from models.hasher import Hasher
 from service.coding import kept_documents, kept_features
-from service.coding.encoding import encode
+from service.coding.encoding import Going, encode
 from service.coding.hashers import Hashers
 from service.collections import upserts
 from service.errors import ConflictError
 from service.items import Item
 from service.store.jobs import ItemError
 from service.store.schema import CollectionRow, StoredItem
+from service.untold import untold
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,12 @@ class CodingAnew:
         return new
 
     def code(
-        self, name: str, new: CollectionRow, items: Sequence[StoredItem]
+        self, name: str, new: CollectionRow, items: Sequence[StoredItem], going: Going = untold
     ) -> tuple[dict[int, StoredItem], list[ItemError]]:
-        """Items of the collection of that name by the hasher of `new`, by their places, and those that it refused."""
+        """Items of the collection of that name by the hasher of `new`, by their places, and those that it refused.
+
+        `going` is called before each document; what it raises ends the work.
+        """
         settings = new.settings
         load = self.hashers.bound(name, settings.hasher, settings.hasher_checksum)
         assert load is not None  # nosec B101  # for the type checker
@@ -48,7 +52,7 @@ class CodingAnew:
         if not settings.keep_documents:
             return _from_features(new, load(), items), []
         documents = [kept_documents.unpack(item.document or b"") for item in items]
-        coded, faults = encode(documents, settings.bits, load, "items")
+        coded, faults = encode(documents, settings.bits, load, "items", going=going)
         found = {
             place: upserts.store(new, Item(item.id, *document, item.payload), each)
             for place, (item, document, each) in enumerate(zip(items, documents, coded, strict=True))

@@ -23,6 +23,7 @@ from service.store.jobs import Job, Kind, State
 from service.store.jobs_writer import JobsWriter
 from service.store.recoding_reader import RecodingReader
 from service.store.recoding_writer import RecodingWriter
+from service.threads.runs import AbandonedError
 
 POLL_SECONDS = 0.5
 # What passes by itself, or by somebody's help: the job waits, longer each time.
@@ -187,6 +188,9 @@ class Jobs:
                 now = work.step(now)
                 self._waits.pop(job.number, None)
                 self._unnoted.pop(job.number, None)
+        except AbandonedError:
+            # Ended while it was at a step, of which nothing was written.
+            log.info("job %s was ended", job.number)
         except PASSING as error:
             self._wait(job, error)
         except Exception as error:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from time import monotonic
 
 from service.background.coding_anew import CodingAnew
+from service.coding.encoding import Going
 from service.errors import ConflictError, UnknownRecodingError
 from service.store.errors import unknown_collection
 from service.store.jobs import ItemError, Job
@@ -15,9 +16,12 @@ from service.store.reader import Reader
 from service.store.recoding_reader import Pair, RecodingReader
 from service.store.recoding_writer import RecodingWriter
 from service.store.schema import CollectionRow, Stage, StoredItem
+from service.threads.runs import AbandonedError
 
 BATCH_ITEMS = 500
 BATCH_BYTES = 4 * 2**20
+# Between two looks at whether a job goes on: a picture takes up to a second.
+LOOK_SECONDS = 0.25
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,7 @@ class Recodings:
         if recoding.position >= recoding.last:
             return self._writer.complete(recoding)
         batch = self._steps.batch(pair, BATCH_ITEMS, BATCH_BYTES)
-        coded, refused = self._code(pair, batch.items)
+        coded, refused = self._code(pair, batch.items, self._going(job))
         return self._writer.add(recoding, coded, refused, batch.position, started)
 
     def _row(self, name: str) -> CollectionRow:
@@ -100,8 +104,25 @@ class Recodings:
             raise unknown_collection(name)
         return row
 
-    def _code(self, pair: Pair, items: list[tuple[int, StoredItem]]) -> tuple[dict[int, StoredItem], list[ItemError]]:
+    def _going(self, job: Job) -> Going:
+        """Raises AbandonedError once a job was ended, which is looked for now and then."""
+        looked = monotonic()
+
+        def going() -> None:
+            nonlocal looked
+            if monotonic() - looked < LOOK_SECONDS:
+                return
+            now = self._steps.job(job.number)
+            if now is None or not now.unfinished:
+                raise AbandonedError(f"expected job {job.number} to go on, it was ended")
+            looked = monotonic()
+
+        return going
+
+    def _code(
+        self, pair: Pair, items: list[tuple[int, StoredItem]], going: Going
+    ) -> tuple[dict[int, StoredItem], list[ItemError]]:
         """Items by the new hasher, by sequence number, and those that it refused."""
         name = pair.old.name or pair.new.name
-        coded, refused = self._anew.code(name, pair.new, [item for _, item in items])
+        coded, refused = self._anew.code(name, pair.new, [item for _, item in items], going)
         return {items[place][0]: item for place, item in coded.items()}, refused

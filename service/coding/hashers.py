@@ -13,6 +13,7 @@ from models.features.base import MAX_CHARACTERS, MAX_PIXELS
 from models.folder import MOST_BYTES, DamagedHasherError, state
 from models.hasher import Hasher
 from models.versions import versions
+from service.coding.budget import UNLIMITED, Budget
 from service.errors import MissingHasherError, UnknownHasherError
 
 # A folder that takes longer to load is not served: its graphs may compute for ever.
@@ -31,8 +32,13 @@ class Hashers:
         max_characters: int = MAX_CHARACTERS,
         max_pixels: int = MAX_PIXELS,
         max_bytes: int = MOST_BYTES,
+        budget: Budget = UNLIMITED,
     ) -> None:
-        """Longer texts and larger images than these are refused, and folders with more bytes are not loaded."""
+        """Longer texts and larger images than these are refused, and folders with more bytes are not loaded.
+
+        `budget` bounds what is encoded for one request.
+        """
+        self.budget = budget
         self._directory = directory
         self._max_characters = max_characters
         self._max_pixels = max_pixels

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from models.errors import InvalidInputError
 from models.hasher import Hasher
-from service.coding.encoding import NO_REASONS, require_usable
+from service.coding.encoding import NO_REASONS, Going, require_usable
 from service.errors import Fault
 from service.items import NOTHING_KEPT, Item
 from service.store.schema import CollectionRow
+from service.untold import untold
 
 
 def reasons(collection: CollectionRow, items: Sequence[Item], is_recoded: bool) -> Mapping[int, str]:
@@ -34,12 +35,15 @@ def reasons(collection: CollectionRow, items: Sequence[Item], is_recoded: bool) 
     return found
 
 
-def faults(collection: CollectionRow, items: Sequence[Item], hasher: Callable[[], Hasher] | None) -> dict[int, Fault]:
-    """What is wrong with what comes beside codes, by place."""
+def faults(
+    collection: CollectionRow, items: Sequence[Item], hasher: Callable[[], Hasher] | None, going: Going = untold
+) -> dict[int, Fault]:
+    """What is wrong with what comes beside codes, by place; `going` is called before each item that brings any."""
     found = {}
     for place, item in enumerate(items):
         if item.kept is NOTHING_KEPT:
             continue
+        going()
         for part, check in (("features", _check_features), ("document", _check_document)):
             if getattr(item.kept, part) is None:
                 continue

@@ -1,7 +1,7 @@
 """Collections: named sets of items, coded by one hasher version, or bringing their own codes of one length."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,7 +12,7 @@ from models.codes import LONGEST_CODE_BITS
 from models.errors import InvalidInputError
 from service.coding import carrying, kept_features
 from service.coding.comparing import Comparison, compare
-from service.coding.encoding import Coded, encode
+from service.coding.encoding import Coded, Given, Going, encode
 from service.coding.hashers import Hashers
 from service.collections.backend import Backend, Source
 from service.collections.steadily import ATTEMPTS, steadily
@@ -20,7 +20,7 @@ from service.collections.upserts import Upserts
 from service.errors import ConflictError, Fault, FaultsError, UnknownItemError, UnknownItemsError
 from service.filters import Condition, names_a_field
 from service.index.collection import IndexState
-from service.items import PAYLOAD, Item, Match, Part, Query, Shown, Wanted
+from service.items import PAYLOAD, Item, Made, Match, Part, Query, Shown, Wanted
 from service.search import rescoring
 from service.store import pages
 from service.store.errors import StoreBusyError, UnknownCollectionError, unknown_collection
@@ -125,16 +125,19 @@ class Collections:
         while not self._backend.drop(self._row(name)):
             pass
 
-    def upsert(self, name: str, items: Sequence[Item]) -> None:
-        """Index all items or none, on disk when this returns; raises FaultsError that names the bad ones."""
-        self._upserts.all(partial(self._row, name), items)
+    def upsert(self, name: str, items: Sequence[Item], going: Going = untold) -> None:
+        """Index all items or none, on disk when this returns; raises FaultsError that names the bad ones.
 
-    def upsert_usable(self, name: str, items: Sequence[Item]) -> dict[int, Fault]:
+        `going` is called before each document; what it raises ends the work, of which nothing is written.
+        """
+        self._upserts.all(partial(self._row, name), items, going)
+
+    def upsert_usable(self, name: str, items: Sequence[Item], going: Going = untold) -> dict[int, Fault]:
         """Index the items that can be used, on disk when this returns; says what is wrong with the others, by place.
 
-        Of several with one id the last counts.
+        Of several with one id the last counts. `going` is called before each document; what it raises ends the work.
         """
-        return self._upserts.usable(partial(self._row, name), items)
+        return self._upserts.usable(partial(self._row, name), items, going)
 
     def item(self, name: str, item_id: str) -> StoredItem:
         """One item; raises UnknownItemError."""
@@ -169,11 +172,11 @@ class Collections:
 
         return self._steadily(name, read)
 
-    def compare(self, name: str, a: Query, b: Query) -> tuple[str | None, Comparison]:
+    def compare(self, name: str, a: Query, b: Query, going: Going = untold) -> tuple[str | None, Comparison]:
         """Two documents, codes or items side by side, and the collection's hasher; raises FaultsError."""
 
         def both(row: CollectionRow) -> tuple[str | None, Comparison]:
-            return row.settings.hasher, compare(*self._code_queries(row, [a, b], with_logits=True))
+            return row.settings.hasher, compare(*self._code_queries(row, [a, b], with_logits=True, going=going))
 
         try:
             return self._steadily(name, both)
@@ -212,6 +215,28 @@ class Collections:
                     raise
         raise StoreBusyError("expected the collection to rest for a moment, it is re-coded faster than it is searched")
 
+    def make(self, name: str, queries: Sequence[Query], going: Going = untold) -> list[Query]:
+        """The same queries, each document with its code made already; raises what a search of them would.
+
+        `going` is called before each document; what it raises ends the work.
+        """
+
+        def make(row: CollectionRow) -> list[Query]:
+            places = [place for place, query in enumerate(queries) if query.kind != "id"]
+            documents: list[Given] = [(query.kind, query.document) for query in queries if query.kind != "id"]
+            coded, faults = self._encode(row, documents, going)
+            if faults:
+                moved = [replace(fault, where=_queries(fault, places[place])) for place, fault in faults.items()]
+                raise FaultsError("nothing was searched", moved)
+            made = list(queries)
+            for place, each in zip(places, coded, strict=True):
+                if each is not None:
+                    made[place] = replace(queries[place], made=Made(row.number, *each))
+            return made
+
+        with self._stages("encode"):
+            return self._steadily(name, make)
+
     def _search(self, source: Source, queries: Sequence[Query], wanted: Wanted) -> Answer:
         row = source.row
         carrying.require(row, wanted.carried)
@@ -247,7 +272,9 @@ class Collections:
 
         return self._steadily(name, look)
 
-    def _code_queries(self, row: CollectionRow, queries: Sequence[Query], with_logits: bool) -> list[Coded]:
+    def _code_queries(
+        self, row: CollectionRow, queries: Sequence[Query], with_logits: bool, going: Going = untold
+    ) -> list[Coded]:
         """A code for each query; raises UnknownItemsError, or another FaultsError, that names the bad ones.
 
         `with_logits` of items, too, whose features were kept.
@@ -263,19 +290,26 @@ class Collections:
             if query.kind == "id" and query.document not in items
         ]:
             raise UnknownItemsError("nothing was searched", unknown)
-        documents = [
-            (query.kind, query.document) if query.kind != "id" else ("code", items[str(query.document)].code.hex())
-            for query in queries
-        ]
-        load = self._hashers.bound(row.name, row.settings.hasher, row.settings.hasher_checksum)
-        coded, faults = encode(documents, row.settings.bits, load, "queries", query=True)
+        made = {place: query.made for place, query in enumerate(queries) if query.made is not None}
+        made = {place: each for place, each in made.items() if each.collection == row.number}
+        documents = [_to_encode(query, items, made.get(place)) for place, query in enumerate(queries)]
+        coded, faults = self._encode(row, documents, going)
         if faults:
             raise FaultsError("nothing was searched", list(faults.values()))
+        for place, each in made.items():
+            coded[place] = Coded(each.code, each.features, each.logits)
         if by_features:
             for place, query in enumerate(queries):
                 if query.kind == "id":
                     coded[place] = self._from_features(row, items[str(query.document)])
         return [each for each in coded if each is not None]
+
+    def _encode(
+        self, row: CollectionRow, documents: Sequence[Given], going: Going
+    ) -> tuple[list[Coded | None], dict[int, Fault]]:
+        self._hashers.budget.require(documents)
+        load = self._hashers.bound(row.name, row.settings.hasher, row.settings.hasher_checksum)
+        return encode(documents, row.settings.bits, load, "queries", query=True, going=going)
 
     def _from_features(self, row: CollectionRow, item: StoredItem) -> Coded:
         """An item as a query, with the features that were kept of it."""
@@ -333,6 +367,18 @@ def _required(row: CollectionRow, item_id: str, item: StoredItem | None) -> Stor
 
 def _unknown(row: CollectionRow, item_id: str) -> UnknownItemError:
     return UnknownItemError(f"expected the id of an item of {row.name!r}, got {item_id[:80]!r}")
+
+
+def _to_encode(query: Query, items: Mapping[str, StoredItem], made: Made | None) -> Given:
+    """What is left to encode of a query: of one that is made, or that is an item, its code."""
+    if query.kind == "id":
+        return "code", items[str(query.document)].code.hex()
+    return (query.kind, query.document) if made is None else ("code", made.code.hex())
+
+
+def _queries(fault: Fault, place: int) -> str:
+    """Where a fault of some of the queries stands among all of them."""
+    return "/".join(["queries", str(place), *fault.where.split("/")[2:]])
 
 
 def _unknown_query(row: CollectionRow, place: int, item_id: str) -> Fault:

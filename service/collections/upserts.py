@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from service.coding import kept_documents, kept_features, ready
-from service.coding.encoding import Coded, encode
+from service.coding.budget import documents_of
+from service.coding.encoding import Coded, Going, encode
 from service.coding.hashers import Hashers
 from service.collections.backend import Backend, Together
 from service.errors import Fault, FaultsError, TooLargeError
@@ -12,6 +13,7 @@ from service.items import Item
 from service.store.errors import ChangedMeanwhileError, UnknownCollectionError
 from service.store.schema import CollectionRow, StoredItem
 from service.telemetry.stages import Stages, untimed
+from service.untold import untold
 
 ATTEMPTS = 20
 Stored = list[StoredItem | None]
@@ -28,8 +30,12 @@ class Upserts:
         self._hashers = hashers
         self._stages = stages
 
-    def all(self, find: Find, items: Sequence[Item]) -> None:
-        """Write all items or none; raises FaultsError that names the bad ones."""
+    def all(self, find: Find, items: Sequence[Item], going: Going = untold) -> None:
+        """Write all items or none; raises FaultsError that names the bad ones, TooLargeError above the budget.
+
+        `going` is called before each document is encoded; what it raises ends the work, of which nothing is written.
+        """
+        self._hashers.budget.require(documents_of(items))
 
         def choose(stored: Sequence[Stored], faults: Faults) -> list[list[StoredItem]]:
             found = [*_repeated(items), *faults.values()]
@@ -37,10 +43,13 @@ class Upserts:
                 raise FaultsError("nothing was indexed", found)
             return [[item for item in each if item is not None] for each in stored]
 
-        self._write(find, items, choose)
+        self._write(find, items, choose, going)
 
-    def usable(self, find: Find, items: Sequence[Item]) -> Faults:
-        """Write the items that can be used; says what is wrong with the others, by place. Of one id the last counts."""
+    def usable(self, find: Find, items: Sequence[Item], going: Going = untold) -> Faults:
+        """Write the items that can be used; says what is wrong with the others, by place. Of one id the last counts.
+
+        Items beyond the budget of one request are written in several parts, in their order. `going` as in `all`.
+        """
         if not items:
             # A few bytes of gzip become millions of blank lines: no transaction for each thousand of them.
             find()
@@ -52,18 +61,28 @@ class Upserts:
                 for each in stored
             ]
 
-        return self._write(find, items, choose)
+        faults: Faults = {}
+        for part in self._hashers.budget.parts(items):
+            found = self._write(find, items[part], choose, going)
+            faults |= {part.start + place: _moved(fault, part.start) for place, fault in found.items()}
+        return faults
 
     def _write(
-        self, find: Find, items: Sequence[Item], choose: Callable[[Sequence[Stored], Faults], list[list[StoredItem]]]
+        self,
+        find: Find,
+        items: Sequence[Item],
+        choose: Callable[[Sequence[Stored], Faults], list[list[StoredItem]]],
+        going: Going,
     ) -> Faults:
         for attempt in range(ATTEMPTS):
             row = find()
             try:
                 other = self._backend.beside(row)
                 with self._stages("encode"):
-                    stored, faults = self._both(row, other, items)
+                    stored, faults = self._both(row, other, items, going)
                 chosen = choose(stored, faults)
+                # From here on it is written, whole.
+                going()
                 also: Together | None = None if other is None else (other.number, chosen[1])
                 with self._stages("store"):
                     self._backend.upsert(row, chosen[0], also)
@@ -75,25 +94,25 @@ class Upserts:
         raise AssertionError("returned or raised in the last attempt")
 
     def _both(
-        self, row: CollectionRow, other: CollectionRow | None, items: Sequence[Item]
+        self, row: CollectionRow, other: CollectionRow | None, items: Sequence[Item], going: Going
     ) -> tuple[list[Stored], Faults]:
         """What is stored in the collection, and in the other, and what is wrong with either, by place."""
-        stored, faults = self._stored(row.name, row, items, is_recoded=other is not None)
+        stored, faults = self._stored(row.name, row, items, going, is_recoded=other is not None)
         if other is None:
             return [stored], faults
-        beside, more = self._stored(row.name, other, items, is_recoded=True)
+        beside, more = self._stored(row.name, other, items, going, is_recoded=True)
         why = f"; it has to be usable by {other.settings.hasher}, too, as {row.name!r} is being re-coded"
         told = {place: replace(fault, detail=fault.detail + why) for place, fault in more.items()}
         return [stored, beside], dict(sorted((told | faults).items()))
 
     def _stored(
-        self, name: str, row: CollectionRow, items: Sequence[Item], *, is_recoded: bool
+        self, name: str, row: CollectionRow, items: Sequence[Item], going: Going, *, is_recoded: bool
     ) -> tuple[Stored, Faults]:
         hasher = self._hashers.bound(name, row.settings.hasher, row.settings.hasher_checksum)
         documents = [(item.kind, item.document) for item in items]
         reasons = ready.reasons(row, items, is_recoded)
-        coded, faults = encode(documents, row.settings.bits, hasher, "items", reasons)
-        for place, fault in ready.faults(row, items, hasher).items():
+        coded, faults = encode(documents, row.settings.bits, hasher, "items", reasons, going=going)
+        for place, fault in ready.faults(row, items, hasher, going).items():
             faults[place], coded[place] = fault, None
         stored = [None if each is None else store(row, item, each) for item, each in zip(items, coded, strict=True)]
         return stored, faults | self._too_large(items, stored)
@@ -123,6 +142,12 @@ def store(row: CollectionRow, item: Item, coded: Coded) -> StoredItem:
         None if keep == "none" or features is None else kept_features.pack(features, keep),
         kept_documents.pack(*document) if row.settings.keep_documents else None,
     )
+
+
+def _moved(fault: Fault, start: int) -> Fault:
+    """The same fault of an item that is so many places further on."""
+    first, place, *rest = fault.where.split("/")
+    return replace(fault, where="/".join([first, str(int(place) + start), *rest])) if start else fault
 
 
 def _too_long(place: int, part: str, most: int, came: int) -> Fault:

@@ -1,16 +1,19 @@
 """Imports of NDJSON: read as they are written, so that a body of any length takes bounded memory."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Hashable
 from contextlib import suppress
 from functools import partial
+from typing import TypeVar
 
 from fastapi import Request
 from fastapi.responses import Response
 
 from models.errors import HammingwayError
+from service.coding.encoding import Going
 from service.errors import BusyError, Fault, FaultsError, TookTooLongError
 from service.http.layers.time_limit import lift
+from service.http.replies.presence import reading_ahead, while_there
 from service.http.replies.reply import reply
 from service.http.requests import ndjson
 from service.http.requests.inflating import Bound, inflated
@@ -19,18 +22,24 @@ from service.jobs.watching import Watched
 from service.store.jobs import ItemError
 from service.threads.runs import AbandonedError
 
+T = TypeVar("T")
 
-async def import_lines(collection: str, request: Request, state: State) -> Response:
-    """Index the lines of a body; the reply numbers those that were rejected, an error says how many were indexed."""
+
+async def import_lines(collection: str, request: Request, state: State, client: Hashable) -> Response:
+    """Index the lines of a body; the reply numbers those that were rejected, an error says how many were indexed.
+
+    `client` is whom the request is for: clients take turns where documents are encoded.
+    """
     lift(request)
     # Looked up first: a body of any length to a collection that is not there is not read.
-    await state.readers.run(lambda: state.collections.get(collection))
+    has_hasher = (await state.readers.run(lambda: state.collections.get(collection))).hasher is not None
+    request = reading_ahead(request)
     # Raises what has nothing to do with lines: no import has begun then.
     body = inflated(request, Bound(state.settings.max_body_bytes, state.settings.max_inflation))
     chunks = _in_time(body, state.settings.max_seconds)
     job, progress = state.jobs.watch("import", collection), _Progress(state.settings.max_rejected)
     try:
-        await _import(collection, chunks, state, job, progress)
+        await _import(collection, request, chunks, state, job, progress, client if has_hasher else None)
         outcome = progress.outcome()
     except BaseException as error:
         # Nothing is waited for: the client may be gone, the service may stop.
@@ -47,15 +56,38 @@ async def import_lines(collection: str, request: Request, state: State) -> Respo
 
 
 async def _import(
-    collection: str, chunks: AsyncIterator[bytes], state: State, job: Watched, progress: "_Progress"
+    collection: str,
+    request: Request,
+    chunks: AsyncIterator[bytes],
+    state: State,
+    job: Watched,
+    progress: "_Progress",
+    client: Hashable | None,
 ) -> None:
     longest = state.settings.max_line_bytes
     async for batch in ndjson.read_batches(chunks, longest):
         job.require_going()
         work = partial(ndjson.index_batch, state.collections, collection, batch, longest)
-        indexed, faults = await state.writers.run(work)
+        if client is not None:
+            encoding = state.encoders.run(client, _until_ended(work, job))
+            indexed, faults = await while_there(request, encoding)
+        else:
+            indexed, faults = await state.writers.run(work)
         job.advance(indexed + len(faults), [ItemError(None, fault.detail, line) for line, fault in faults.items()])
         progress.add(indexed, faults)
+
+
+def _until_ended(work: Callable[..., T], job: Watched) -> Callable[[Going], T]:
+    """Work that ends where the client is gone, and where the job is to end."""
+
+    def until(going: Going) -> T:
+        def both() -> None:
+            going()
+            job.require_going()
+
+        return work(going=both)
+
+    return until
 
 
 async def _in_time(chunks: AsyncIterator[bytes], seconds: float) -> AsyncIterator[bytes]:

@@ -1,11 +1,12 @@
 """Searches from their bodies to their replies; those that wait at one time and ask for the same are made together.
 
-A search that has to read many items first, by a filter that is new, gives way: the items are read in slices, by turns
-of all clients, in a thread that is for that alone, and then the search is made with the others.
+A search whose queries take long to encode gives way: they are encoded in threads that are for documents alone, and
+then the search is made with the others. So does one that has to read many items first, by a filter that is new: they
+are read in slices, by turns of all clients, in a thread that is for that alone.
 """
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 
@@ -13,6 +14,7 @@ from fastapi import Request
 from fastapi.responses import Response
 
 from models.errors import InvalidInputError
+from service.coding.encoding import Going
 from service.collections.collections import Answer, Collections
 from service.errors import FaultsError, TakesLongError
 from service.filters import parse_filter
@@ -27,6 +29,7 @@ from service.search import rescoring
 from service.settings import Settings
 from service.store.errors import StoreBusyError
 from service.threads.combining import Combining
+from service.threads.fair_pool import FairPool
 from service.threads.lane import Lane
 from service.threads.pool import Pool
 
@@ -36,6 +39,10 @@ DEFAULT_LIMIT = 10
 MOST_FOUND_TOGETHER = 100_000
 # So many of the nearest are looked at for any query: what it takes to encode it counts, too.
 LEAST_FOUND = 100
+# What a search may encode in its own thread: 5 ms of texts, each of which counts as so many characters more, or as much
+# of vectors.
+MOST_CHARACTERS_AT_ONCE, SHORTEST_TEXT = 4000, 20
+MOST_NUMBERS_AT_ONCE = 50_000
 # Looked at, for each match that there may be: what is looked at is held while it is ranked, and is not told.
 CANDIDATES_A_MATCH = 10
 
@@ -47,6 +54,8 @@ class Asked:
     collection: str
     body: bytes
     divider: bytes | None = None
+    # The same, understood, with its queries encoded.
+    encoded: "_Search | None" = None
 
 
 @dataclass(frozen=True)
@@ -65,16 +74,29 @@ class _Search:
         return len(self.queries) * max(LEAST_FOUND, rescoring.most(self.wanted))
 
 
+class EncodesLongError(Exception):
+    """A search whose queries take long to encode; `search` is what was understood of it."""
+
+    def __init__(self, search: _Search) -> None:
+        super().__init__("expected a search whose queries are encoded at once, got one that takes long")
+        self.search = search
+
+
 Told = tuple[int, Response | Exception]
 Combined = Combining[Asked, Response]
 
 
 @dataclass(frozen=True)
 class Searches:
-    """Searches that are made together, `hurried`, and the lane in which those that take long read what they need."""
+    """Searches that are made together, `hurried`, and the lane in which those that take long read what they need.
+
+    `encode` makes the codes of queries that take long, in the threads of `encoders`.
+    """
 
     hurried: Combined
     lane: Lane
+    encoders: FairPool
+    encode: Callable[[Asked, _Search, Going], _Search]
 
     async def run(self, asked: Asked, client: Hashable, request: Request | None = None) -> Response:
         """The reply; raises BusyError where too many wait, and what is wrong with the search.
@@ -84,6 +106,11 @@ class Searches:
         for _ in range(ATTEMPTS):
             try:
                 return await self.hurried.run(asked)
+            except EncodesLongError as error:
+                encoding = self.encoders.run(client, partial(self.encode, asked, error.search))
+                encoded = await (encoding if request is None else while_there(request, encoding))
+                asked = replace(asked, body=b"", encoded=encoded)
+                continue
             except TakesLongError as error:
                 step = error.step
             # As often as it takes: what was read may have been crowded out, or much may have been written meanwhile.
@@ -97,9 +124,20 @@ def _or_none(step: Callable[[], bool]) -> bool | None:
 
 
 def combine(
-    settings: Settings, collections: Collections, pool: Pool, lane: Lane, combining: type[Combined] = Combining
+    settings: Settings,
+    collections: Collections,
+    pool: Pool,
+    lane: Lane,
+    encoders: FairPool,
+    combining: type[Combined] = Combining,
 ) -> Searches:
-    """Searches in the threads of a pool; what takes long is read in the lane."""
+    """Searches in the threads of a pool; what takes long is read in the lane, or encoded in threads for that."""
+
+    def encode(asked: Asked, search: _Search, going: Going) -> _Search:
+        try:
+            return replace(search, queries=collections.make(search.collection, search.queries, going))
+        except FaultsError as error:
+            raise _placed_in(asked, search, error) from None
 
     def answer(asked: Sequence[Asked]) -> Iterator[list[Told]]:
         together: dict[tuple[str, Wanted], list[_Search]] = {}
@@ -117,7 +155,7 @@ def combine(
         for group in together.values():
             yield _by_parts(asked, _replies(collections, group))
 
-    return Searches(combining(pool, answer), lane)
+    return Searches(combining(pool, answer), lane, encoders, encode)
 
 
 def _by_parts(asked: Sequence[Asked], told: list[Told]) -> list[Told]:
@@ -130,12 +168,39 @@ def _by_parts(asked: Sequence[Asked], told: list[Told]) -> list[Told]:
     ]
 
 
+def _placed_in(asked: Asked, search: _Search, error: FaultsError) -> Exception:
+    """An error of a search's queries that names the parts as they came."""
+    placed = _placed(search, error)
+    if asked.divider is not None and isinstance(placed, InvalidInputError):
+        return multipart.search_placed(placed)
+    return placed
+
+
 def _understand(settings: Settings, asked: Asked, place: int) -> _Search:
+    """What is asked for; raises EncodesLongError where it takes long to encode that, and it was not yet."""
+    if asked.encoded is not None:
+        return replace(asked.encoded, place=place)
     value = parse_json(asked.body) if asked.divider is None else multipart.search(asked.body, asked.divider)
     request = validate(SearchRequest, value, queries=settings.max_queries)
     queries = [request.query] if request.query is not None else request.queries or []
     wanted = _wanted(request, settings.max_limit, max(1, settings.max_matches // max(1, len(queries))))
-    return _Search(place, asked.collection, [query.query() for query in queries], request.query is not None, wanted)
+    search = _Search(place, asked.collection, [query.query() for query in queries], request.query is not None, wanted)
+    if _encodes_long(search.queries):
+        raise EncodesLongError(search)
+    return search
+
+
+def _encodes_long(queries: Sequence[Query]) -> bool:
+    """Whether queries take more than a few milliseconds to encode: pictures, and many or long texts and vectors."""
+    characters = numbers = 0
+    for query in queries:
+        if query.kind == "image":
+            return True
+        if query.kind == "text":
+            characters += SHORTEST_TEXT + len(str(query.document))
+        elif query.kind == "vector":
+            numbers += len(query.document)
+    return characters > MOST_CHARACTERS_AT_ONCE or numbers > MOST_NUMBERS_AT_ONCE
 
 
 def _replies(collections: Collections, group: Sequence[_Search]) -> list[Told]:

@@ -19,6 +19,7 @@ from service.http.searches import Searches
 from service.keys import Keys
 from service.settings import Settings
 from service.store.open_reads import OpenReads
+from service.threads.fair_pool import FairPool
 from service.threads.lane import Lane
 from service.threads.pool import Pool
 from service.threads.runs import Runs
@@ -41,13 +42,14 @@ class Readiness:
 
 @dataclass(frozen=True)
 class State:
-    """Searches and writes have threads of their own, so that an import does not starve the searches."""
+    """Searches, writes and encodings have threads of their own, so that none of them starves the others."""
 
     settings: Settings
     collections: Collections
     hashers: Hashers
     readers: Pool
     writers: Pool
+    encoders: FairPool
     searches: Searches
     lane: Lane
     keys: Keys

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from service.background.coding_anew import CodingAnew
+from service.coding.encoding import Going
 from service.milvus import schema
 from service.milvus.endings import Endings
 from service.milvus.filtering import among
@@ -21,6 +22,7 @@ from service.milvus.table import STRONG, Table
 from service.store.errors import ChangedMeanwhileError, StoreBusyError
 from service.store.jobs import ItemError
 from service.store.schema import CollectionRow, StoredItem
+from service.untold import untold
 
 ATTEMPTS = 20
 # What an item is to be: when it was written, None where there is to be none.
@@ -109,14 +111,17 @@ class Pairs:
         raise StoreBusyError("expected these items to rest for a moment, others write them faster than they are coded")
 
     def copy(
-        self, named: Table, other: Table, ids: Sequence[str], level: str = STRONG
+        self, named: Table, other: Table, ids: Sequence[str], level: str = STRONG, going: Going = untold
     ) -> tuple[Wanted, list[ItemError]]:
-        """Give the other what the one holds of some items: what they were, and which the other's hasher refused."""
+        """Give the other what the one holds of some items: what they were, and which the other's hasher refused.
+
+        `going` is called before each document is encoded; what it raises ends the work.
+        """
         given: dict[str, int | None] = dict.fromkeys(ids)
         refused: list[ItemError] = []
         for rows in named.whole(ids, level):
             given |= {row["id"]: row["written"] for row in rows}
-            refused += self._give(other, rows)
+            refused += self._give(other, rows, going)
         gone = [each for each, version in given.items() if version is None]
         if gone:
             other.delete(among(gone))
@@ -130,9 +135,9 @@ class Pairs:
             found |= {str(error.id) for error in errors}
         return found
 
-    def _give(self, other: Table, rows: Sequence[Mapping[str, Any]]) -> list[ItemError]:
+    def _give(self, other: Table, rows: Sequence[Mapping[str, Any]], going: Going) -> list[ItemError]:
         """Write rows of the one to the other, coded for it; those that are refused are not to be in it."""
-        coded, refused = self._anew.code(other.row.name, other.row, list(map(schema.stored_item, rows)))
+        coded, refused = self._anew.code(other.row.name, other.row, list(map(schema.stored_item, rows)), going)
         if coded:
             versions = [rows[place]["written"] for place in coded]
             other.upsert(schema.rows(list(coded.values()), other.row.settings, versions))

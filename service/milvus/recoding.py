@@ -12,6 +12,7 @@ from typing import cast
 from models.hasher import Hasher
 from service.background.coding_anew import CodingAnew
 from service.background.recoding import State
+from service.coding.encoding import Going
 from service.errors import ConflictError, UnknownRecodingError
 from service.milvus import schema
 from service.milvus.endings import Endings, new_job_number
@@ -26,9 +27,12 @@ from service.store.errors import UnknownCollectionError, unknown_collection
 from service.store.jobs import FIRST_ERRORS, Job
 from service.store.recoding_writer import told_missing
 from service.store.schema import CollectionRow
+from service.threads.runs import AbandonedError
 
 BATCH_ITEMS = 500
 COMPARED_ITEMS = 4096
+# Between two looks at whether a job goes on: a picture takes up to a second.
+LOOK_SECONDS = 0.5
 # By so much the clocks of two replicas may differ.
 SLACK = 60 * 1_000_000 << 12
 CODING, COMPARING, DONE = 1, 2, 3
@@ -124,6 +128,8 @@ class MilvusRecodings:
             now = self._walked(mark)
         except UnknownCollectionError:
             return self._without_items(mark)
+        except AbandonedError:
+            return None
         job = replace(now.job, seconds=now.job.seconds + monotonic() - started, waits_for=None)
         noted = self._marks.note(replace(mark, progress=replace(now, job=job)))
         return self._make_ready(noted) if noted is not None and noted.progress.walk == DONE else noted
@@ -151,12 +157,27 @@ class MilvusRecodings:
         if mark.progress.walk == CODING and not mark.progress.position:
             new.prepare()
         if mark.progress.walk == CODING:
-            return self._code(mark.progress, old, new)
+            return self._code(mark.progress, old, new, self._going(mark))
         if mark.progress.walk == COMPARING:
             position, refused = self._compare(old, new, mark.progress.position)
             walk, refused = DONE if position is None else COMPARING, mark.progress.refused + refused
             return replace(mark.progress, walk=walk, position=position or "", refused=refused)
         return mark.progress
+
+    def _going(self, mark: Mark) -> Going:
+        """Raises AbandonedError once somebody else took it further, or ended it; looked for now and then."""
+        looked = monotonic()
+
+        def going() -> None:
+            nonlocal looked
+            if monotonic() - looked < LOOK_SECONDS:
+                return
+            now = self._marks.find(mark.number)
+            if now is None or now.stage != mark.stage:
+                raise AbandonedError(f"expected job {mark.job.number} to go on, it was ended")
+            looked = monotonic()
+
+        return going
 
     def _without_items(self, mark: Mark) -> Mark | None:
         """Where one of the two is gone: with the whole collection, or as somebody else has ended it."""
@@ -168,13 +189,13 @@ class MilvusRecodings:
             self._endings.end(mark, "back")
         return None
 
-    def _code(self, progress: Progress, old: Table, new: Table) -> Progress:
+    def _code(self, progress: Progress, old: Table, new: Table, going: Going) -> Progress:
         """Give the new one the next items of the old one, and again what is written meanwhile."""
         # What this overlooks the second walk finds; but the end has to be one.
         ids = sorted(old.versions(after(progress.position), BATCH_ITEMS, AT_ONCE))
         if len(ids) < BATCH_ITEMS:
             ids = sorted(old.versions(after(progress.position), BATCH_ITEMS))
-        given, refused = self._pairs.copy(old, new, ids, AT_ONCE)
+        given, refused = self._pairs.copy(old, new, ids, AT_ONCE, going)
         self._pairs.settle(old, new, given)
         job = progress.job
         done = job.done + len(ids)

@@ -13,7 +13,7 @@ from contextvars import ContextVar
 from importlib.metadata import version
 from importlib.util import find_spec
 from time import time_ns
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from models.errors import InvalidInputError
 from service.telemetry.stages import Stage, Stages
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 A = TypeVar("A")
 R = TypeVar("R")
+P = ParamSpec("P")
 T = TypeVar("T")
 NEEDED = ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http")
 NAME = "hammingway"
@@ -133,8 +134,20 @@ class TracedPool(Pool):
 
     async def run(self, call: Callable[[], T]) -> T:
         """As `Pool.run`."""
+        return await super().run(self.bound(call))
+
+    def bound(self, call: Callable[P, T]) -> Callable[P, T]:
+        """A call, with the requests that it is for."""
         served = _served.get()
-        return await super().run(lambda: _within(served, call))
+
+        def within(*given: P.args, **named: P.kwargs) -> T:
+            before = _served.set(served)
+            try:
+                return call(*given, **named)
+            finally:
+                _served.reset(before)
+
+        return within
 
 
 class TracedCombining(Combining[A, R]):
@@ -161,11 +174,3 @@ class TracedCombining(Combining[A, R]):
             yield from self._answer_them(requests)
         finally:
             _served.reset(before)
-
-
-def _within(served: "tuple[Span, ...]", call: Callable[[], T]) -> T:
-    before = _served.set(served)
-    try:
-        return call()
-    finally:
-        _served.reset(before)

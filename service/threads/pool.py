@@ -5,10 +5,11 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from queue import SimpleQueue
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from service.errors import BusyError
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -53,6 +54,10 @@ class Pool:
         self.take_place()
         self.submit(work)
         return await future
+
+    def bound(self, call: Callable[P, T]) -> Callable[P, T]:
+        """A call, with what has to go along with it to another thread."""
+        return call
 
     @property
     def waiting(self) -> int:

@@ -8,12 +8,14 @@ from pydantic import TypeAdapter, ValidationError
 
 from models.errors import HammingwayError, InvalidInputError
 from service import items
+from service.coding.encoding import Going
 from service.collections.collections import Collections
 from service.described import kind
 from service.errors import Fault, TooLargeError
 from service.http.replies.problems import describe
 from service.http.requests.body import parse_json
 from service.http.schemas.documents import Item
+from service.untold import untold
 
 MEDIA_TYPES = ("application/x-ndjson", "application/ndjson", "application/jsonl", "application/jsonlines")
 BATCH_LINES = 1000
@@ -64,10 +66,15 @@ async def read_batches(chunks: AsyncIterable[bytes], longest: int) -> AsyncItera
         yield Batch(first, bytes(held).removesuffix(b"\n").split(b"\n"))
 
 
-def index_batch(collections: Collections, name: str, batch: Batch, longest: int) -> tuple[int, dict[int, Fault]]:
-    """Index the usable lines as one write; returns how many they are, and what is wrong with the others by number."""
+def index_batch(
+    collections: Collections, name: str, batch: Batch, longest: int, going: Going = untold
+) -> tuple[int, dict[int, Fault]]:
+    """Index the usable lines as one write; returns how many they are, and what is wrong with the others by number.
+
+    `going` is called before each document is encoded; what it raises ends the work.
+    """
     usable, faults = _parse(batch, longest)
-    unusable = collections.upsert_usable(name, list(usable.values()))
+    unusable = collections.upsert_usable(name, list(usable.values()), going)
     numbers = list(usable)
     for place, fault in unusable.items():
         number = numbers[place]

@@ -4,8 +4,10 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from service.coding.comparing import Side
-from service.http.access import READ
+from service.coding.encoding import Going
+from service.http.access import READ, client_of
 from service.http.replies.matches import similarity
+from service.http.replies.presence import while_there
 from service.http.replies.reply import reply
 from service.http.requests.body import parse, read, takes
 from service.http.schemas.compare import CompareReply, CompareRequest
@@ -25,9 +27,9 @@ async def compare(collection: str, request: Request, state: ServiceState) -> Res
     """Distance, similarity, the bits that differ, and how sure the encoder was of these on either side."""
     body = await read(request, state.settings.max_body_bytes)
 
-    def work() -> Response:
+    def work(going: Going) -> Response:
         wanted = parse(CompareRequest, body)
-        hasher, found = state.collections.compare(collection, wanted.a.query(), wanted.b.query())
+        hasher, found = state.collections.compare(collection, wanted.a.query(), wanted.b.query(), going)
         return reply(
             {
                 "distance": found.distance,
@@ -40,7 +42,7 @@ async def compare(collection: str, request: Request, state: ServiceState) -> Res
             }
         )
 
-    return await state.readers.run(work)
+    return await while_there(request, state.encoders.run(client_of(request), work))
 
 
 def _side(side: Side) -> dict[str, object]:

@@ -11,11 +11,13 @@ from models.codes import Codes
 from models.errors import InvalidInputError
 from models.features.pixels import PixelFeatures
 from models.hasher import Hasher
+from service.coding.encoding import Going
 from service.collections.collections import Collections
 from service.errors import Fault, FaultsError, TooLargeError
-from service.http.access import READ
+from service.http.access import READ, client_of
 from service.http.replies.code_formats import Format, read_code
 from service.http.replies.matches import matches_told, require_bounded
+from service.http.replies.presence import while_there
 from service.http.replies.reply import reply
 from service.http.requests.body import parse, read, takes
 from service.http.schemas.decode import DecodeReply, DecodeRequest
@@ -38,17 +40,17 @@ async def decode(request: Request, state: ServiceState) -> Response:
     """
     body = await read(request, state.settings.max_body_bytes)
 
-    def work() -> Response:
+    def work(going: Going) -> Response:
         wanted = parse(DecodeRequest, body, codes=state.settings.max_items)
         hasher = state.hashers.get(wanted.hasher)
         codes = _codes(wanted.codes, hasher.bits, wanted.format)
         if hasher.features.modality == "text":
             documents = _nearest(state.collections, state.settings, hasher, codes, wanted)
         else:
-            documents = _documents(hasher, codes, wanted)
+            documents = _documents(hasher, codes, wanted, going)
         return reply({"hasher": hasher.reference, "documents": documents})
 
-    return await state.readers.run(work)
+    return await while_there(request, state.encoders.run(client_of(request), work))
 
 
 def _codes(texts: Sequence[str], bits: int, form: Format) -> Codes:
@@ -63,15 +65,25 @@ def _codes(texts: Sequence[str], bits: int, form: Format) -> Codes:
     return np.frombuffer(b"".join(packed), np.uint8).reshape(-1, bits // 8)
 
 
-def _documents(hasher: Hasher, codes: Codes, wanted: DecodeRequest) -> list[dict[str, object]]:
+def _documents(hasher: Hasher, codes: Codes, wanted: DecodeRequest, going: Going) -> list[dict[str, object]]:
     for name in ("collection", "limit"):
         if getattr(wanted, name) is not None:
             raise InvalidInputError(f"expected it for a hasher of texts only, got it for {hasher.reference}", name)
     features = hasher.features
-    rows = hasher.decode(codes)
-    if isinstance(features, PixelFeatures):
-        return [{"image": base64.b64encode(features.png(row)).decode()} for row in rows]
-    return [{"vector": row} for row in rows]
+    found: list[dict[str, object]] = []
+    for place, code in enumerate(codes):
+        going()
+        try:
+            (row,) = hasher.decode(code[None])
+        except InvalidInputError as error:
+            # A graph that gives no numbers for it.
+            fault = Fault(f"codes/{place}", error.status, error.title, str(error))
+            raise FaultsError("nothing was decoded", [fault]) from None
+        if isinstance(features, PixelFeatures):
+            found.append({"image": base64.b64encode(features.png(row)).decode()})
+        else:
+            found.append({"vector": row})
+    return found
 
 
 def _nearest(

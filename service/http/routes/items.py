@@ -1,6 +1,6 @@
 """Items into a collection and out of it."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable
 from contextlib import suppress
 from typing import Any
 
@@ -8,16 +8,19 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from models.errors import HammingwayError
+from service.coding.encoding import Going
 from service.errors import FaultsError, UnknownItemError
 from service.filters import Condition, parse_filter
-from service.http.access import READ, WRITE
+from service.http.access import READ, WRITE, client_of
 from service.http.imports import import_lines
 from service.http.replies.item_parts import CODE_AND_PAYLOAD, With, told
+from service.http.replies.presence import while_there
 from service.http.replies.reply import reply
 from service.http.requests import multipart, ndjson
 from service.http.requests.body import parse, parse_json, read, takes, validate
 from service.http.schemas.items import DeleteReply, DeleteRequest, IndexReply, IndexRequest, ItemReply
 from service.http.state import ServiceState, State
+from service.untold import untold
 
 router = APIRouter(prefix="/v1/collections/{collection}", tags=["items"])
 BODY = takes(IndexRequest)
@@ -38,25 +41,28 @@ async def index(collection: str, request: Request, state: ServiceState) -> Respo
     """
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type in ndjson.MEDIA_TYPES:
-        return await import_lines(collection, request, state)
+        return await import_lines(collection, request, state, client_of(request))
     divider, most = multipart.boundary(request), state.settings.max_items
     body = await read(request, state.settings.max_body_bytes)
 
-    def work() -> Response:
+    def work(going: Going) -> Response:
         if divider is None:
-            return upsert(parse_json(body))
+            return upsert(parse_json(body), going)
         value = multipart.items(body, divider, most)
         try:
-            return upsert(value)
+            return upsert(value, going)
         except FaultsError as error:
             raise multipart.items_placed(error, value) from None
 
-    def upsert(value: Any) -> Response:
+    def upsert(value: Any, going: Going) -> Response:
         wanted = validate(IndexRequest, value, items=most).items
-        state.collections.upsert(collection, [item.item() for item in wanted])
+        state.collections.upsert(collection, [item.item() for item in wanted], going)
         return reply({"indexed": len(wanted)})
 
-    return await _written(state, work)
+    if (await state.readers.run(lambda: state.collections.get(collection))).hasher is None:
+        return await _written(state, state.writers.run(lambda: work(untold)))
+    encoding = state.encoders.run(client_of(request), work)
+    return await _written(state, while_there(request, encoding))
 
 
 @router.get("/items/{item_id:path}", dependencies=READ, response_model=ItemReply, summary="Get an item")
@@ -80,7 +86,7 @@ async def delete(collection: str, item_id: str, state: ServiceState) -> Response
             raise UnknownItemError(f"expected the id of an item of {collection!r}, got {item_id[:80]!r}")
         return reply({"deleted": 1})
 
-    return await _written(state, work)
+    return await _written(state, state.writers.run(work))
 
 
 @router.post(
@@ -100,7 +106,7 @@ async def delete_many(collection: str, request: Request, state: ServiceState) ->
             return reply({"deleted": _delete_matching(collection, parse_filter(wanted.filter), state)})
         return reply({"deleted": state.collections.delete_items(collection, wanted.ids or [])})
 
-    return await _written(state, work)
+    return await _written(state, state.writers.run(work))
 
 
 def _delete_matching(collection: str, condition: Condition, state: State) -> int:
@@ -113,8 +119,8 @@ def _delete_matching(collection: str, condition: Condition, state: State) -> int
         return state.collections.delete_matching(collection, condition, job.reach)
 
 
-async def _written(state: State, work: Callable[[], Response]) -> Response:
-    reply = await state.writers.run(work)
+async def _written(state: State, work: Awaitable[Response]) -> Response:
+    reply = await work
     # While the reply is on its way, and not before the next search, whose time it would take.
     state.readers.submit(state.collections.follow)
     return reply

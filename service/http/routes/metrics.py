@@ -20,6 +20,8 @@ from service.http.layers.measuring import gauge
 from service.http.state import AnyState, State
 from service.store.errors import UnknownCollectionError
 from service.store.jobs import STATES, Job
+from service.threads.fair_pool import FairPool
+from service.threads.pool import Pool
 
 router = APIRouter(tags=["health"])
 EXAMPLE = 'hammingway_requests_total{method="GET",route="/readyz",status="200"} 1.0\n'
@@ -43,7 +45,11 @@ async def metrics(state: AnyState) -> Response:
 
 def _now(state: State) -> Iterator[Metric]:
     pid = str(os.getpid())
-    pools = {"searches": state.readers, "writes": state.writers}
+    pools: dict[str, Pool | FairPool] = {
+        "searches": state.readers,
+        "writes": state.writers,
+        "encodings": state.encoders,
+    }
     yield gauge(
         "hammingway_waiting_requests",
         "Requests that wait for a thread",

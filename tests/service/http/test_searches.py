@@ -14,6 +14,7 @@ from service.errors import TakesLongError
 from service.http.searches import LEAST_FOUND, MOST_FOUND_TOGETHER, Asked, combine
 from service.items import Match, Query, Wanted
 from service.settings import Settings
+from service.threads.fair_pool import FairPool
 from service.threads.lane import Lane
 from service.threads.pool import Pool
 
@@ -42,7 +43,8 @@ def _made(tmp_path: Path, count: int, queries: int, limit: int) -> list[int]:
 
     async def main() -> list[bytes]:
         pool = Pool(1, 1000)
-        searches = combine(Settings(data=tmp_path, hashers=tmp_path), cast(Collections, recorded), pool, Lane(1))
+        settings, encoders = Settings(data=tmp_path, hashers=tmp_path), FairPool(pool, 1)
+        searches = combine(settings, cast(Collections, recorded), pool, Lane(1), encoders)
         asked = []
         for number in range(count + 1):
             # Each has other queries; the first, which is let go last, is of another collection.
@@ -104,7 +106,8 @@ def test_what_takes_long_holds_up_nothing_but_its_like(tmp_path: Path) -> None:
 
     async def main() -> tuple[list[bytes], list[bytes]]:
         pool, lane = Pool(1, 1000), Lane(1000)
-        searches = combine(Settings(data=tmp_path, hashers=tmp_path), cast(Collections, slow), pool, lane)
+        settings, encoders = Settings(data=tmp_path, hashers=tmp_path), FairPool(pool, 1)
+        searches = combine(settings, cast(Collections, slow), pool, lane, encoders)
 
         async def asked(number: int, condition: dict[str, object] | None) -> bytes:
             body = {"query": {"code": f"{number:02x}"}, "filter": condition}
