@@ -1,4 +1,4 @@
-"""Measure: a hasher on DATA beside its baselines, every objective at every length, or the contractive table."""
+"""Measure: a hasher on DATA beside its baselines, every objective at every length, jobs, or the contractive table."""
 
 import argparse
 from pathlib import Path
@@ -11,17 +11,22 @@ from models.versions import find_folder
 from scripts.console import print_quality, run, track
 from scripts.datasets import DATA_DIR_HELP, DATA_HELP, open_dataset
 from scripts.features import add_feature_options
+from scripts.quality.run import add_job_options, print_jobs
 from scripts.rows import read_rows
 from scripts.tables.contractive import print_contractive_table
 from scripts.tables.objectives import add_benchmark_options, print_benchmark
 from scripts.train import HELD_OUT, MOST_QUERIES
 
+JOBS = "jobs"
+
 
 def main() -> None:
-    """Do the one of the three that the arguments ask for."""
+    """Do the one of the four that the arguments ask for."""
     arguments = parse()
     if arguments.contractive_table:
         print_contractive_table(arguments.data_dir, validation=arguments.validation)
+    elif arguments.benchmark == JOBS:
+        print_jobs(arguments)
     elif arguments.benchmark is not None:
         print_benchmark(arguments)
     else:
@@ -36,10 +41,11 @@ def parse(given: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--contractive-table", action="store_true", help="train and measure the encoders of Rifai 2011")
     parser.add_argument("--data-dir", type=Path, help=DATA_DIR_HELP)
     add_benchmark_options(parser)
+    add_job_options(parser)
     add_feature_options(parser)
     arguments = parser.parse_args(given)
     if sum((arguments.contractive_table, arguments.benchmark is not None, arguments.data is not None)) != 1:
-        parser.error("expected HASHER and DATA, or --benchmark DATA, or --contractive-table")
+        parser.error("expected HASHER and DATA, or --benchmark DATA, or --benchmark jobs, or --contractive-table")
     return arguments
 
 

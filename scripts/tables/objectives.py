@@ -33,7 +33,7 @@ DEFAULT = "hashing"
 def add_benchmark_options(parser: argparse.ArgumentParser) -> None:
     """The options that `print_benchmark` reads."""
     parser.add_argument("--benchmark", metavar="DATA", help="train every objective at every length and compare")
-    parser.add_argument("--bits", type=whole, nargs="+", default=BITS, help="of --benchmark (default 16 32 64 128 256)")
+    parser.add_argument("--bits", type=whole, nargs="+", help="of --benchmark (default 16 32 64 128 256)")
     parser.add_argument("--objectives", nargs="+", choices=OBJECTIVES, default=list(OBJECTIVES), help="of --benchmark")
     parser.add_argument(
         "--epochs", type=whole, help="of --benchmark: passes over the items (default: as scripts.train)"
@@ -54,7 +54,7 @@ def print_benchmark(arguments: argparse.Namespace) -> None:
             (name, replace(config, epochs=arguments.epochs))
             for name, config in recipes(bits, arguments.objectives, not arguments.no_terms)
         ]
-        for bits in arguments.bits
+        for bits in arguments.bits or BITS
     }
     if arguments.json is not None:
         check_writable(arguments.json.parent)
