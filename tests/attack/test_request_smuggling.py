@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import random
 import re
 import shutil
 import socket
@@ -534,3 +535,45 @@ def test_curl_that_offers_http2_indexes_every_line(
         [*command, f"{client.base_url}/v1/collections/own/index"], capture_output=True, text=True, timeout=30
     )
     assert json.loads(done.stdout) == {"indexed": 2000, "rejected": []}, done
+
+
+NOISE = (
+    *("Connection: Upgrade", "Connection: close", "Connection: keep-alive, Upgrade", "Proxy-Connection: upgrade"),
+    *("Upgrade: foo", "Upgrade: h2c", "Upgrade: websocket", "upgrade:", "Expect: 100-continue", "expect: 100-CONTINUE"),
+    *("TE: trailers, chunked", "Trailer: Content-Length", "Keep-Alive: timeout=5", "Max-Forwards: 0", "X-A: b"),
+    *("HTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA", "X-HTTP-Method-Override: DELETE", "Content-Encoding: chunked"),
+)
+CONFLICTS = (
+    *("Content-Length: 0", "Content-Length: 9", "Transfer-Encoding: identity", "Transfer-Encoding: chunked, x"),
+    *("Transfer-Encoding: xchunked", "Transfer-Encoding:", "Content-Length:", "Content-Length: +0", "Expect: foo"),
+    *("Content_Length: 0", "Content-Length : 0", "X: y\nContent-Length: 0", "X: y\rContent-Length: 0"),
+    *("Transfer-Encoding : chunked", "Host: other", "\tContent-Length: 0", "Content-Length\x00: 0"),
+)
+
+
+def test_no_mixture_of_headers_runs_what_is_in_a_body(lines: Lines, seed: int, long: bool) -> None:
+    draw = random.Random(seed)
+
+    async def attack() -> int:
+        read = 0
+        for _ in range(20_000 if long else 2000):
+            framing = draw.choice([((LENGTH,), VICTIM), ((CHUNKED,), chunks(VICTIM)), ((CHUNKED,), IN_CHUNKS)])
+            headers = [*framing[0], *draw.sample(NOISE, draw.randrange(6))]
+            if draw.random() < 0.3:
+                headers.append(draw.choice(CONFLICTS))
+            draw.shuffle(headers)
+            version = draw.choice(["HTTP/1.1", "HTTP/1.1", "HTTP/1.1", "HTTP/1.0"])
+            method = draw.choice(["POST", "GET", "DELETE", "OPTIONS"])
+            target = draw.choice(["/carrier", "/early", "http://localhost/carrier"])
+            sent = Variant(tuple(headers), framing[1], method=method, version=version).sent(target) + AFTER
+            places = sorted(draw.sample(range(len(sent)), draw.randrange(4)))
+            ends = zip([0, *places], [*places, len(sent)], strict=True)
+            served = await lines.serve(*(sent[start:end] for start, end in ends if start < end))
+            assert not any("victim" in path for _, path, _ in served.calls), (headers, served)
+            bodies = [body for _, path, body in served.calls if path == "/carrier"]
+            assert bodies in ([], [VICTIM]), (headers, served)
+            read += len(bodies)
+        return read
+
+    # Most are taken, and read whole.
+    assert asyncio.run(attack()) > 500
