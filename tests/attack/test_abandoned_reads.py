@@ -266,6 +266,7 @@ def test_duplicates_are_asked_again_of_the_collection_that_has_the_name(
     client.delete(path).raise_for_status()
 
 
+@pytest.mark.timeout(3600)
 def test_a_million_items_and_clients_that_leave(start: Start, tmp_path: Path, long: bool, seed: int) -> None:
     if not long:
         pytest.skip("several minutes: --long")
