@@ -12,15 +12,18 @@ from typing import Any
 import orjson
 import pytest
 
+from models.errors import InvalidInputError
 from service.filters import parse_filter
 from service.store.errors import StorageError
 from service.store.filtering import compile_filter
+from service.store.open_reads import OpenReads
 from service.store.pages import Asked
 from service.store.reader import FEW, Position, Reader
 from service.store.reading import Reading
 from service.store.recoding_reader import Pair, RecodingReader
 from service.store.recoding_writer import RecodingWriter
 from service.store.schema import CollectionRow, CollectionSettings, StoredItem
+from service.store.snapshots import restore, take
 from service.store.writer import Writer
 
 # More than one block of rows, and more than are sorted rather than walked.
@@ -297,3 +300,51 @@ def test_a_read_has_the_name_of_its_method_while_it_is_open(store: Store, kind: 
         reader._connection.row_factory = None
     assert names == {f"{kind.__name__}.{name}"}
     assert reader._open_reads.oldest_seconds() == 0
+
+
+@pytest.mark.parametrize("place", [0, 1, 700, 2000])
+def test_a_write_that_fails_at_any_row_leaves_nothing_open(store: Store, place: int) -> None:
+    """What a write reads is closed, too, and the write is undone."""
+    writer, reader = store.writer, store.readers[Reader]
+    before = len(reader.by_id(store.row.number))
+    writer._connection.row_factory = _Rows(place)
+    try:
+        with pytest.raises(LeftEarlyError) as raised, writer.writing() as connection:
+            connection.execute("DELETE FROM features WHERE sequence > 4000")
+            rows = connection.execute("SELECT * FROM items WHERE collection = ?", (store.row.number,))
+            for _ in rows:
+                pass
+    finally:
+        writer._connection.row_factory = None
+    store.errors.append(raised.value)
+    assert not writer._connection.in_transaction
+    assert not writer._connection._cursors
+    store.require_nothing_open(reader)
+    assert len(reader.by_id(store.row.number)) == before + 1
+
+
+@pytest.mark.parametrize("calls", [0, 1, 3])
+def test_a_snapshot_that_is_left_at_any_moment_leaves_nothing_open(store: Store, tmp_path: Path, calls: int) -> None:
+    left = calls
+
+    def copied(done: int, total: int) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise LeftEarlyError
+
+    reads = OpenReads()
+    with pytest.raises(LeftEarlyError) as raised:
+        take(store.path, "c", tmp_path, copied, reads)
+    store.errors.append(raised.value)
+    assert reads.oldest_seconds() == 0
+    assert not list(tmp_path.iterdir())
+    store.require_nothing_open(store.readers[Reader])
+
+
+def test_a_restore_that_is_refused_leaves_nothing_open(store: Store, tmp_path: Path) -> None:
+    taken = take(store.path, "c", tmp_path)
+    with pytest.raises(InvalidInputError, match="expected a name that no collection") as raised:
+        restore(tmp_path / taken.name, store.path)
+    store.errors.append(raised.value)
+    store.require_nothing_open(store.readers[Reader])
