@@ -41,12 +41,12 @@ def measure(part: str, plan: Plan) -> Iterator[list[Figures]]:
 
 
 def _measure(cell: Cell, pictures: list[Picture], plan: Plan) -> Iterator[Figures]:
-    random = np.random.default_rng(cell.seed)
-    searched = [pictures[place] for place in random.permutation(len(pictures))[: plan.collection]]
+    rng = np.random.default_rng(cell.seed)
+    searched = [pictures[place] for place in rng.permutation(len(pictures))[: plan.collection]]
     seen = round(TRAIN_SHARE * len(searched))
-    unseen = seen + random.permutation(len(searched) - seen)[: plan.altered]
+    unseen = seen + rng.permutation(len(searched) - seen)[: plan.altered]
     altered = {
-        alteration.name: [alteration.apply(searched[place], random) for place in unseen]
+        alteration.name: [alteration.apply(searched[place], rng) for place in unseen]
         for alteration in track(ALTERATIONS, "altering")
     }
     _, same = np.unique([picture.tobytes() for picture in searched], return_inverse=True)

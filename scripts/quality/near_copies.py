@@ -69,23 +69,23 @@ def measure(part: str, plan: Plan) -> Iterator[list[Figures]]:
             ]
 
 
-def mix_copies(texts: list[str], number: int, features: Features, random: np.random.Generator) -> Corpus:
+def mix_copies(texts: list[str], number: int, features: Features, rng: np.random.Generator) -> Corpus:
     """A corpus of texts with so many edited copies mixed in, each of a text of its own; the edits take turns."""
     copies: list[str] = []
     originals: list[int] = []
     edits: list[Edit] = []
-    for place in random.permutation(len(texts)):
+    for place in rng.permutation(len(texts)):
         if len(copies) == number:
             break
         # The edits with the fewest copies first; one that finds nothing to change in this text is passed over.
         for edit in sorted(EDITS, key=edits.count):
-            copy = edit.apply(texts[place], random)
+            copy = edit.apply(texts[place], rng)
             if copy.strip() and copy != texts[place]:
                 originals.append(int(place))
                 copies.append(copy)
                 edits.append(edit)
                 break
-    order = random.permutation(len(texts) + len(copies))
+    order = rng.permutation(len(texts) + len(copies))
     mixed = [(texts + copies)[place] for place in order]
     places = np.argsort(order)
     injected = np.column_stack([places[originals], places[len(texts) :]]).astype(np.intp)
@@ -94,12 +94,12 @@ def mix_copies(texts: list[str], number: int, features: Features, random: np.ran
 
 def _methods(texts: list[str], plan: Plan, seed: int) -> Iterator[tuple[Method, tuple[Corpus, Corpus]]]:
     """Every method, with the corpora that its threshold is chosen on and that it is measured on."""
-    random = np.random.default_rng(seed)
-    thirds = np.array_split(random.permutation(len(texts)), 3)
+    rng = np.random.default_rng(seed)
+    thirds = np.array_split(rng.permutation(len(texts)), 3)
     train, chosen_on, measured_on = ([texts[place] for place in third] for third in thirds)
     number = min(plan.copies, len(measured_on) // 4)
     features = near_copy_features()
-    corpora = (mix_copies(chosen_on, number, features, random), mix_copies(measured_on, number, features, random))
+    corpora = (mix_copies(chosen_on, number, features, rng), mix_copies(measured_on, number, features, rng))
     rows = extract(features, train)
     learner = Learner(features, rows, seed, DUPLICATES, train)
     for bits in plan.bits:

@@ -48,14 +48,14 @@ class Source:
 
     def split(self, items: int, queries: int, seed: int) -> Split:
         """So many base items, and at most so many queries that are never among them."""
-        random = np.random.default_rng(seed)
+        rng = np.random.default_rng(seed)
         if self.test:
             pool = np.arange(len(self.rows) - self.test)
-            held = len(pool) + random.permutation(self.test)[:queries]
+            held = len(pool) + rng.permutation(self.test)[:queries]
         else:
-            order = random.permutation(len(self.rows))
+            order = rng.permutation(len(self.rows))
             held, pool = order[: self._held()][:queries], order[self._held() :]
-        base, held = np.sort(random.permutation(pool)[:items]), np.sort(held)
+        base, held = np.sort(rng.permutation(pool)[:items]), np.sort(held)
         rows = Selection(self.rows, base)
         if self.labels is None:
             return Split(rows, self.rows[held], None, None, base, held)

@@ -23,9 +23,9 @@ def test_places_share_ties_and_any_equal_picture_is_right() -> None:
 def test_a_whole_cell(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
     monkeypatch.setattr(config, "MINIMUM_STEPS", 4)
     monkeypatch.setattr(altered, "SIDE", 8)
-    random = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     pictures = [
-        Image.fromarray(random.integers(0, 256, (5, 5, 3), np.uint8)).resize((48, 48), Image.Resampling.BICUBIC)
+        Image.fromarray(rng.integers(0, 256, (5, 5, 3), np.uint8)).resize((48, 48), Image.Resampling.BICUBIC)
         for _ in range(60)
     ]
     monkeypatch.setattr(altered, "read_pictures", lambda name: pictures)

@@ -19,9 +19,9 @@ def test_a_pair_worked_by_hand() -> None:
 
 
 def test_all_pairs_are_those_of_brute_force() -> None:
-    random = np.random.default_rng(0)
-    words = ["".join(random.choice(list("abcd"), 4)) for _ in range(12)]
-    texts = [" ".join(random.choice(words, random.integers(1, 12))) for _ in range(700)]
+    rng = np.random.default_rng(0)
+    words = ["".join(rng.choice(list("abcd"), 4)) for _ in range(12)]
+    texts = [" ".join(rng.choice(words, rng.integers(1, 12))) for _ in range(700)]
     sets = [shingles(text) for text in texts]
     expected = [
         [first, second]

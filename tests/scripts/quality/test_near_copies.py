@@ -19,8 +19,8 @@ WORDS = "open close read write the a file value number list return call function
 
 
 def texts(number: int, seed: int = 0) -> list[str]:
-    random = np.random.default_rng(seed)
-    return [f"{' '.join(random.choice(WORDS.split(), 14))}, {place}-{seed}." for place in range(number)]
+    rng = np.random.default_rng(seed)
+    return [f"{' '.join(rng.choice(WORDS.split(), 14))}, {place}-{seed}." for place in range(number)]
 
 
 class Letters(VectorFeatures):

@@ -50,8 +50,8 @@ def test_all_pairs_of_a_matrix_once() -> None:
 
 
 def test_picture_hashes_move_little_with_a_little_blur() -> None:
-    random = np.random.default_rng(0)
-    pictures = [Image.fromarray(random.integers(0, 256, (6, 6, 3), np.uint8)).resize((96, 96)) for _ in range(2)]
+    rng = np.random.default_rng(0)
+    pictures = [Image.fromarray(rng.integers(0, 256, (6, 6, 3), np.uint8)).resize((96, 96)) for _ in range(2)]
     near = pictures[0].resize((64, 64)).resize((96, 96))
     hashes = rivals.picture_hashes()
     assert list(hashes) == ["pHash", "dHash", "wHash", "PDQ"]

@@ -15,9 +15,9 @@ from scripts.quality.sources import Source
 
 
 def source(items: int, test: int = 0) -> Source:
-    random = np.random.default_rng(0)
-    labels = random.integers(0, 3, items)
-    rows = (labels[:, None] * 2 + random.standard_normal((items, 12))).astype(np.float32)
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, items)
+    rows = (labels[:, None] * 2 + rng.standard_normal((items, 12))).astype(np.float32)
     return Source(VectorFeatures(12), rows, labels.astype(str), test)
 
 
