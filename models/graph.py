@@ -48,8 +48,8 @@ class Graph:
         """Raises InvalidInputError for a file that is no ONNX model, that names other files, or of other widths."""
         require_self_contained(content)
         self._inputs, self._outputs = inputs, outputs
-        self._limit = _RunLimit()
-        self._session = _session(content)
+        self._limit = RunLimit()
+        self._session = open_session(content)
         self._require_widths()
         # Loops and wrong shapes show only when it runs.
         self._one_run(np.full((1, inputs), 0.5, np.float32), FIRST_RUN_SECONDS)
@@ -103,16 +103,21 @@ class Graph:
                 )
 
 
-def _session(content: bytes) -> onnxruntime.InferenceSession:
+def open_session(content: bytes, seconds: float = LOAD_SECONDS, varying: bool = False) -> onnxruntime.InferenceSession:
+    """A session that runs an ONNX model on the calling thread; raises where it cannot be loaded in so many seconds.
+
+    `varying`: inputs come in many shapes, for each of which a plan of memory would be kept for good.
+    """
     options = onnxruntime.SessionOptions()
     # One thread a call: the callers are the threads, and more of them than cores is slower, not faster.
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 4
+    options.enable_mem_pattern = not varying
     # It would take its own format, too, which was not looked at.
     options.add_session_config_entry("session.load_model_format", "ONNX")
     # What is constant in a graph is computed when it is loaded.
-    timer = threading.Timer(LOAD_SECONDS, options.set_load_cancellation_flag, (True,))
+    timer = threading.Timer(seconds, options.set_load_cancellation_flag, (True,))
     timer.daemon = True
     timer.start()
     try:
@@ -121,7 +126,7 @@ def _session(content: bytes) -> onnxruntime.InferenceSession:
         timer.cancel()
 
 
-class _RunLimit:
+class RunLimit:
     """Ends runs that take too long; a thread looks after them while there are any."""
 
     def __init__(self) -> None:

@@ -9,14 +9,23 @@ from typing import Any
 from models.errors import InvalidInputError
 from models.features.base import Document, Extracted, Features, Files
 from models.features.ngrams import NgramFeatures
+from models.features.picture_encoder import PictureEncoder
 from models.features.pixels import PixelFeatures
 from models.features.static import StaticFeatures
+from models.features.text_encoder import TextEncoder
 from models.features.vector import VectorFeatures
 
 __all__ = ["EXTRACTORS", "MODALITIES", "Document", "Extracted", "Features", "load_features"]
 
 MODALITIES = ("vector", "image", "text")
-EXTRACTORS: tuple[type[Features], ...] = (VectorFeatures, PixelFeatures, StaticFeatures, NgramFeatures)
+EXTRACTORS: tuple[type[Features], ...] = (
+    VectorFeatures,
+    PixelFeatures,
+    StaticFeatures,
+    NgramFeatures,
+    TextEncoder,
+    PictureEncoder,
+)
 # The extractors of cards that name none: each modality had one when they were written.
 _UNNAMED = {"vector": VectorFeatures.name, "image": PixelFeatures.name, "text": StaticFeatures.name}
 

@@ -1,7 +1,7 @@
 """What every extractor offers, and how its settings on the card are checked."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, NamedTuple, Self, TypeVar
 
 import numpy as np
@@ -17,6 +17,10 @@ MAX_PIXELS = 50_000_000
 # A row of so many float32 numbers is 16 MiB.
 MOST_DIMENSIONS = 2**22
 Dimension = Annotated[int, Field(ge=1, le=MOST_DIMENSIONS)]
+
+
+def go_on() -> None:
+    """Do nothing: the work goes on."""
 
 
 class Extracted(NamedTuple):
@@ -49,11 +53,15 @@ class Features(ABC):
         `query`: the document is what is searched for. Some text encoders put other words before a query.
         """
 
-    def rows(self, documents: Sequence[Document], query: bool = False) -> Extracted:
-        """Features of many documents, the same rows as one at a time."""
+    def rows(self, documents: Sequence[Document], query: bool = False, going: Callable[[], None] = go_on) -> Extracted:
+        """Features of many documents, the same rows as one at a time.
+
+        `going` is called before each piece of work; what it raises ends the work.
+        """
         rows = np.zeros((len(documents), self.dimension), np.float32)
         faults: dict[int, InvalidInputError] = {}
         for place, document in enumerate(documents):
+            going()
             try:
                 rows[place] = self.row(document, query)
             except InvalidInputError as error:
@@ -62,7 +70,7 @@ class Features(ABC):
 
     @property
     def step(self) -> int:
-        """How many documents are best extracted at a time; between two steps a caller can stop."""
+        """How many documents are best extracted at a time, at most."""
         return 1
 
     def check(self, document: Document) -> None:
@@ -86,6 +94,14 @@ class CardSettings(BaseModel):
     """Base of the settings of one extractor, as its card has them: no other keys, no other types."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Source(CardSettings):
+    """Where a pretrained encoder is from, as its package or folder says; empty where it says nothing."""
+
+    name: str = ""
+    maker: str = ""
+    licence: str = ""
 
 
 S = TypeVar("S", bound=CardSettings)

@@ -43,7 +43,7 @@ def encode(
     `hasher` is asked for only where something is not a code already; None where a collection has no hasher.
     `where` names the list in the faults: `items` gives `items/3/vector`. `refused` says of codes, by place, why none is
     taken as it is. `query`: the documents are searched for, which some text encoders code by another prefix. `going` is
-    called before each document, or each few where they are extracted together; what it raises ends the work.
+    called before each document, or each run of several; what it raises ends the work.
     """
     coded: list[Coded | None] = [None] * len(documents)
     faults: dict[int, Fault] = {}
@@ -97,9 +97,8 @@ def _encoded(
     rows: list[tuple[int, NDArray[np.float32]]] = []
     step = hasher.features.step
     for start in range(0, len(documents), step):
-        going()
         some = documents[start : start + step]
-        made, faults = hasher.features.rows([document for _, document in some], query)
+        made, faults = hasher.features.rows([document for _, document in some], query, going)
         for number, (place, _) in enumerate(some):
             if number in faults:
                 yield place, faults[number]

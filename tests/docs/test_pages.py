@@ -26,10 +26,11 @@ NOT_RUN = {
     "README.md": 3,
     "docs/tutorial.md": 1,
     "docs/how-to/docker-behind-a-proxy.md": 3,
+    "docs/how-to/pretrained-encoders.md": 2,
     "docs/reference/milvus.md": 1,
     "docs/scale.md": 6,
 }
-LANGUAGES = {"bash", "python", *PRINTED, "caddyfile", "mermaid", "nginx", "yaml"}
+LANGUAGES = {"bash", "python", *PRINTED, "caddyfile", "mermaid", "nginx", "toml", "yaml"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)

@@ -20,7 +20,7 @@ def add_version(hashers: Path, like: str, version: int, bits: int = 64, **featur
     card |= {"version": version, "bits": bits, "features": card["features"] | features}
     dimension = _dimension(card["features"])
     rng = np.random.default_rng([version, bits])
-    files |= {ENCODER: _linear(rng, dimension, bits), DECODER: _linear(rng, bits, dimension)}
+    files |= {ENCODER: linear(rng, dimension, bits), DECODER: linear(rng, bits, dimension)}
     reference = f"{card['name']}@{version}"
     write_folder(hashers / reference, card, files)
     return reference
@@ -30,7 +30,7 @@ def _dimension(features: dict[str, Any]) -> int:
     return int(features.get("dimension") or features["width"] * features["height"])
 
 
-def _linear(rng: np.random.Generator, inputs: int, outputs: int) -> bytes:
+def linear(rng: np.random.Generator, inputs: int, outputs: int) -> bytes:
     weights = numpy_helper.from_array(rng.standard_normal((inputs, outputs)).astype(np.float32), "weights")
     graph = helper.make_graph(
         [helper.make_node("MatMul", ["input", "weights"], ["output"])],
