@@ -17,7 +17,6 @@ import httpx
 import pytest
 
 from service.collections.embedded import EmbeddedMoments
-from service.http.replies import streamed
 from service.jobs import watching
 from service.settings import Settings
 from service.store import reader, snapshots
@@ -93,7 +92,7 @@ class Service:
 
 @pytest.fixture(scope="module")
 def service(hashers: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A service that reads slowly, and looks often whether anybody still waits."""
+    """A service that reads slowly, and tells of its jobs at once."""
     folder = tmp_path_factory.mktemp("abandoned")
     (folder / "hashers" / "vectors@1").mkdir(parents=True)
     for file in (hashers / "vectors@1").iterdir():
@@ -107,7 +106,6 @@ def service(hashers: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             yield block
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(streamed, "LOOK_SECONDS", 0.01)
         for name in ("FROM_SECONDS", "LOOK_SECONDS", "NOTED_EACH_SECONDS"):
             patched.setattr(watching, name, 0.02)
         patched.setattr(reader, "BLOCK_ROWS", 100)
