@@ -44,7 +44,9 @@ from scripts.rows import read_rows
 from scripts.training import make_hasher
 
 HOSTILE = "<script>alert('x')</script> & \"$x^2$\" \ud800 \x00 字"
-SECTIONS = ("quality", "training", "bits", "distances", "neighbours", "reconstructions", "tangents", "lengths")
+SECTIONS = (
+    "verdict", "neighbours", "quality", "reconstructions", "tangents", "lengths", "distances", "bits", "training",
+)  # fmt: skip
 CHARTS = {"loss-total.png", "health.png", "balance.png", "correlation.png", "distances.png", "cosines.png",
           "spectrum.png", "bits-recall-10-at-100.png"}  # fmt: skip
 DRAWN = {"neighbours.png", "reconstructions.png", "tangents.png"}
@@ -87,8 +89,9 @@ def texts() -> Material:
 def check_page(folder: Path, files: set[str]) -> str:
     """What is true of every page; returns it."""
     page = (folder / "index.html").read_text(encoding="utf-8")
+    # The verdict and what searches find come first, the losses of training last.
+    assert tuple(re.findall(r'<section id="([\w-]+)">', page)) == SECTIONS
     for name in SECTIONS:
-        assert f'<section id="{name}">' in page
         assert f'<a href="#{name}">' in page
     referred = re.findall(r"(?:src|href|action)\s*=\s*[\"']?([^\"'\s>]*)", page) + re.findall(r"url\(|@import", page)
     assert all(address.startswith(("data:image/png;base64,", "#")) for address in referred)
