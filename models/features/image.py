@@ -5,13 +5,17 @@ work and memory it takes, so what it says is bounded before it is decoded: pixel
 JPEG, the entries of a TIFF.
 """
 
+import ctypes
 import io
 import re
 import struct
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,7 +36,9 @@ COMMON_SCANS = 16
 # What a run-length encoded BMP takes, as Pillow decodes it in Python.
 RLE_FACTOR = 16
 MOST_TIFF_TAGS = 4096
-MOST_TIFF_VALUES = 2**18
+MOST_TIFF_VALUES, MOST_TIFF_OFFSETS = 2**18, 2**16
+# Chunks, markers, blocks: large files of common encoders have a few thousand.
+MOST_PARTS = 2**16
 MOST_EXIF_BYTES = 2**20
 PNG_BEGIN = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
 PNG_END = b"\x00\x00\x00\x00IEND\xaeB`\x82"
@@ -89,6 +95,8 @@ def open_image(
 
 def _decode(content: bytes, max_pixels: int) -> Image.Image:
     image = _open(content)
+    if image.format == "TIFF":
+        _quiet_libtiff()
     width, height = image.size
     factor = _factor(image, content)
     if width * height * factor > max_pixels:
@@ -150,7 +158,7 @@ def _decoding(content: bytes) -> Iterator[None]:
     except UnidentifiedImageError:
         raise InvalidInputError(f"expected {WANTED}, got {len(content)} bytes that are none of these") from None
     except Image.DecompressionBombError as error:
-        raise ImageTooLargeError(str(error)) from None
+        raise ImageTooLargeError(f"expected {WANTED} of fewer pixels: {error}") from None
     except MemoryError:
         raise ImageTooLargeError(f"expected {WANTED}, got one that takes more memory than there is") from None
     except BaseException as error:
@@ -161,8 +169,25 @@ def _decoding(content: bytes) -> Iterator[None]:
 
 
 def _open(content: bytes) -> Image.Image:
-    _require_few_values(content)
+    _require_few_parts(content)
     return Image.open(io.BytesIO(content), formats=FORMATS)
+
+
+@cache
+def _quiet_libtiff() -> None:
+    """Have libtiff write nothing to standard error: a few bytes can make it write a line for each row of an image.
+
+    What it would write is in no error of Pillow's, and there is no other way to its handlers.
+    """
+    with suppress(OSError):
+        mapped = {line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines()}
+        for path in mapped:
+            if Path(path).name.startswith("libtiff"):
+                library = ctypes.CDLL(path)
+                for name in ("TIFFSetErrorHandler", "TIFFSetWarningHandler"):
+                    handler = getattr(library, name)
+                    handler.argtypes, handler.restype = [ctypes.c_void_p], ctypes.c_void_p
+                    handler(None)
 
 
 def _turn(image: Image.Image) -> Image.Transpose | None:
@@ -191,57 +216,120 @@ _AFTER_SCAN = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 
 def _scans(content: bytes) -> int:
     """How many scans a JPEG has; those of thumbnails within its metadata do not count."""
-    scans, at = 0, 2
+    return sum(marker == _SCAN for marker, _ in _jpeg_segments(content))
+
+
+_SCAN, _END = 0xDA, 0xD9
+
+
+def _jpeg_segments(content: bytes) -> Iterator[tuple[int, int]]:
+    """The markers of a JPEG that have a length, each with where it ends; a fill byte counts as marker 0."""
+    at = 2
     while at + 4 <= len(content):
         if content[at] != 0xFF:
-            at += 1
-            continue
+            return
         marker = content[at + 1]
-        if marker == 0xD9:
-            break
+        if marker == _END:
+            return
         if marker == 0xFF:
             at += 1
+            yield 0, at
         elif marker in (0x00, 0x01) or 0xD0 <= marker <= 0xD8:
             at += 2
+            yield 0, at
         else:
             at += 2 + int.from_bytes(content[at + 2 : at + 4], "big")
-            if marker == 0xDA:
-                scans += 1
+            yield marker, at
+            if marker == _SCAN:
                 found = _AFTER_SCAN.search(content, at)
                 if found is None:
-                    break
+                    return
                 at = found.start()
-    return scans
+
+
+def _require_few_parts(content: bytes) -> None:
+    """Raise InvalidInputError for a file of more parts than can be meant: Pillow reads each of them in Python."""
+    if content.startswith(b"\x89PNG"):
+        _require_few(_png_chunks(content), "a PNG", "chunks")
+    elif content.startswith(b"\xff\xd8"):
+        _require_few(_jpeg_segments(content), "a JPEG", "markers")
+    elif content.startswith(b"GIF8"):
+        _require_few(_gif_blocks(content), "a GIF", "blocks before its first image")
+    elif content[:2] in _TIFF_ORDERS:
+        _require_few_values(content)
+
+
+def _require_few(parts: Iterator[object], kind: str, what: str) -> None:
+    if sum(1 for _ in islice(parts, MOST_PARTS + 1)) > MOST_PARTS:
+        raise InvalidInputError(f"expected {WANTED}, got {kind} of more than {MOST_PARTS} {what}")
+
+
+def _png_chunks(content: bytes) -> Iterator[int]:
+    at = 8
+    while at + 8 <= len(content):
+        at += 12 + int.from_bytes(content[at : at + 4], "big")
+        yield at
+
+
+def _gif_blocks(content: bytes) -> Iterator[int]:
+    """Where each block of a GIF's extensions ends, up to its first image."""
+    at = 13
+    if len(content) > at and content[10] & 0x80:
+        at += 3 << ((content[10] & 7) + 1)
+    while at + 2 < len(content) and content[at] != ord(","):
+        # Anything that is no extension is passed over.
+        at += 2 if content[at] == ord("!") else 1
+        yield at
+        if content[at - 2] == ord("!"):
+            while at < len(content) and content[at]:
+                at += 1 + content[at]
+                yield at
+            at += 1
+
+
+_TIFF_ORDERS = {b"II": "<", b"MM": ">"}
+_TIFF_OFFSETS = {273, 279, 324, 325}
+_TIFF_DIRECTORIES = {34665, 34853, 40965}
 
 
 def _require_few_values(content: bytes) -> None:
-    """Raise InvalidInputError for a TIFF whose first directory has more values than can be meant.
+    """Raise InvalidInputError for a TIFF of which a directory has more values than can be meant.
 
-    Pillow makes an object of each, and a tile of each offset.
+    Pillow makes an object of each, and a tile of each offset; it reads the first directory, and those of its EXIF.
     """
-    order = {b"II": "<", b"MM": ">"}.get(content[:2])
-    if order is None or len(content) < 16:
+    order = _TIFF_ORDERS[content[:2]]
+    if len(content) < 16:
         return
     (version,) = struct.unpack_from(f"{order}H", content, 2)
-    if version not in (42, 43):
-        return
     big = version == 43
-    at = struct.unpack_from(f"{order}Q", content, 8)[0] if big else struct.unpack_from(f"{order}I", content, 4)[0]
-    entry, counter = (f"{order}HHQ8x", f"{order}Q") if big else (f"{order}HHI4x", f"{order}H")
+    first = struct.unpack_from(f"{order}Q", content, 8)[0] if big else struct.unpack_from(f"{order}I", content, 4)[0]
+    directories = [(first, 0)]
+    while directories:
+        at, depth = directories.pop()
+        for tag, kind, count, value in _tiff_entries(content, at, order, big):
+            most = MOST_TIFF_OFFSETS if tag in _TIFF_OFFSETS else MOST_TIFF_VALUES
+            # Bytes and text are taken as they are.
+            if kind not in (1, 2, 6, 7) and count > most:
+                raise InvalidInputError(f"expected {WANTED}, got a TIFF with {count} values of its tag {tag}")
+            if tag in _TIFF_DIRECTORIES and depth < 2:
+                directories.append((value, depth + 1))
+
+
+def _tiff_entries(content: bytes, at: int, order: str, big: bool) -> Iterator[tuple[int, int, int, int]]:
+    """Tag, type, count and value (or where it is) of each entry of a directory."""
+    entry, counter = (f"{order}HHQQ", f"{order}Q") if big else (f"{order}HHII", f"{order}H")
     if at + struct.calcsize(counter) > len(content):
         return
     (tags,) = struct.unpack_from(counter, content, at)
     if tags > MOST_TIFF_TAGS:
         raise InvalidInputError(f"expected {WANTED}, got a TIFF with {tags} tags")
     at += struct.calcsize(counter)
-    size = struct.calcsize(entry)
-    for place in range(tags):
-        if at + (place + 1) * size > len(content):
+    for _ in range(tags):
+        if at + struct.calcsize(entry) > len(content):
             return
-        tag, kind, count = struct.unpack_from(entry, content, at + place * size)
-        # Bytes and text are taken as they are.
-        if kind not in (1, 2, 6, 7) and count > MOST_TIFF_VALUES:
-            raise InvalidInputError(f"expected {WANTED}, got a TIFF with {count} values of its tag {tag}")
+        tag, kind, count, value = struct.unpack_from(entry, content, at)
+        yield tag, kind, count, value
+        at += struct.calcsize(entry)
 
 
 class _NoWarnings:

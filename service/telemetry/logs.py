@@ -43,6 +43,8 @@ def configuration(level: str, form: Format) -> dict[str, Any]:
         made["loggers"][ACCESS] |= {"handlers": [], "propagate": False}
     made["filters"] = {"path only": {"()": "service.telemetry.logs.PathOnly"}}
     made["handlers"]["access"]["filters"] = ["path only"]
+    # What it tells of pictures that it refuses is in the replies, and anybody could fill the log with it.
+    made["loggers"]["PIL"] = {"level": "CRITICAL"}
     # It tells which builds of it were looked for in vain, as if something were missing.
     made["loggers"]["faiss.loader"] = {"level": "ERROR"}
     return made

@@ -93,8 +93,7 @@ WORK = (
     BusyError("expected at most 1000 requests to wait, got one more: try again"),
     NotReadyError("expected all collections to have caught up with the store, they still do"),
     TookTooLongError(
-        "expected the request to be done in 60 seconds, it was not: what of it was under way is finished, also where "
-        "it writes"
+        "expected the request to be done in 60 seconds, it was not: a write that was under way is finished"
     ),
 )
 WRITE = StorageFullError("expected room on the disk, found none: nothing of this was done: database or disk is full")

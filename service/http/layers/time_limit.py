@@ -1,7 +1,7 @@
 """How long a request may take, from its headers to the beginning of its reply.
 
-What a thread has begun cannot be stopped: it is finished, and its result is dropped. A write may so be done although
-its request was answered with an error, which the error says.
+What a thread has begun is finished, and its result is dropped; but documents are encoded no further than the next one.
+A write may so be done although its request was answered with an error, which the error says.
 """
 
 import asyncio
@@ -49,8 +49,8 @@ class TimeLimit:
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
         error = TookTooLongError(
-            f"expected the request to be done in {self._seconds:g} seconds, it was not: what of it was under way is "
-            "finished, also where it writes"
+            f"expected the request to be done in {self._seconds:g} seconds, it was not: a write that was under way is "
+            "finished"
         )
         await answer(Request(scope), error)(scope, receive, send)
 

@@ -56,7 +56,7 @@ def test_what_takes_too_long_is_a_504_and_what_was_begun_is_finished(
     item = {"items": [{"id": "late", "code": "0f"}]}
     for part, body in (("search", {"query": {"code": "00"}}), ("index", item)):
         reply = client.post(f"{path}/{part}", json=body)
-        problem_of(reply, 504, f"done in {SECONDS:g} seconds", "is finished, also where it writes")
+        problem_of(reply, 504, f"done in {SECONDS:g} seconds", "a write that was under way is finished")
         assert int(reply.headers["retry-after"]) >= 1
         assert reply.json()["request_id"] == reply.headers["x-request-id"]
         assert reply.headers["x-frame-options"] == "DENY"
