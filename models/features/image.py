@@ -67,7 +67,7 @@ def pixels_of(content: bytes) -> int:
         width, height = struct.unpack_from(">II", content, len(PNG_BEGIN))
         return int(width * height)
     try:
-        with _decoding(content):
+        with decoding(content):
             image = _open(content)
             return image.width * image.height * _factor(image, content)
     except InvalidInputError:
@@ -83,8 +83,7 @@ def open_image(
     orientation, transparent parts on white) or an array (h, w) or (h, w, 3) uint8. It is brought to a `mode`
     of Pillow's and to a `size` (width, height), by bilinear resampling, where they are given.
     """
-    content = document if isinstance(document, bytes) else b""
-    with _decoding(content):
+    with decoding(document):
         image = _decode(document, max_pixels) if isinstance(document, bytes) else _from_array(document)
         if mode is not None:
             image = image.convert(mode)
@@ -148,15 +147,16 @@ def _from_array(document: object) -> Image.Image:
 
 
 @contextmanager
-def _decoding(content: bytes) -> Iterator[None]:
-    """Every exception of Pillow as InvalidInputError: its decoders raise anything."""
+def decoding(document: object) -> Iterator[None]:
+    """Work of Pillow's on a document, every exception of which is raised as InvalidInputError."""
     try:
         with _no_warnings:
             yield
     except InvalidInputError:
         raise
     except UnidentifiedImageError:
-        raise InvalidInputError(f"expected {WANTED}, got {len(content)} bytes that are none of these") from None
+        came = f"{len(document)} bytes that are" if isinstance(document, bytes) else "what is"
+        raise InvalidInputError(f"expected {WANTED}, got {came} none of these") from None
     except Image.DecompressionBombError as error:
         raise ImageTooLargeError(f"expected {WANTED} of fewer pixels: {error}") from None
     except MemoryError:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from models.errors import InvalidInputError
 from models.features.base import MAX_PIXELS, CardSettings, Dimension, Document, Features, Files, Source, parse_settings
 from models.features.encoder_graph import FLOATS, MODEL, EncoderGraph, finite_row
-from models.features.image import open_image
+from models.features.image import decoding, open_image
 from models.features.preprocessing import Preprocessing
 
 OUTPUTS = ("image_embeds", "embeddings", "pooler_output", "features", "last_hidden_state")
@@ -86,7 +86,9 @@ class PictureEncoder(Features):
 
     def row(self, document: Document, query: bool = False) -> NDArray[np.float32]:
         """Features (dimension,) float32 of one encoded image, or of pixels (h, w) or (h, w, 3) uint8."""
-        return self._row(self._settings.preprocessing.apply(open_image(document, self.max_pixels)))
+        with decoding(document):
+            pixels = self._settings.preprocessing.apply(open_image(document, self.max_pixels))
+        return self._row(pixels)
 
     def check(self, document: Document) -> None:
         """Raise InvalidInputError where the image cannot be decoded; does not run the graph."""

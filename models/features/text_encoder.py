@@ -125,11 +125,14 @@ class TextEncoder(TextFeatures):
         """Features of many texts, the same rows as one at a time; those of equally many tokens share runs."""
         rows = np.zeros((len(documents), self.dimension), np.float32)
         faults: dict[int, InvalidInputError] = {}
-        by_length: dict[int, list[tuple[int, Encoding]]] = {}
+        by_length: dict[int, list[tuple[int, _Tokens]]] = {}
         for place, document in enumerate(documents):
+            going()
             try:
                 encoded = self._encoded(document, query)
-                by_length.setdefault(len(encoded.ids), []).append((place, encoded))
+                # Not kept itself: it holds also what was cut off, hundreds of bytes a character.
+                tokens = _Tokens(encoded.ids, encoded.type_ids)
+                by_length.setdefault(len(tokens.ids), []).append((place, tokens))
             except InvalidInputError as error:
                 faults[place] = error
         for length, texts in sorted(by_length.items()):
@@ -170,10 +173,10 @@ class TextEncoder(TextFeatures):
         return [_Tokens(row.tolist(), [0] * length) for row in ids]
 
     def _run(
-        self, texts: list[tuple[int, Encoding]], rows: NDArray[np.float32], faults: dict[int, InvalidInputError]
+        self, texts: "list[tuple[int, _Tokens]]", rows: NDArray[np.float32], faults: dict[int, InvalidInputError]
     ) -> None:
         try:
-            rows[[place for place, _ in texts]] = self._rows_of_tokens([encoded for _, encoded in texts])
+            rows[[place for place, _ in texts]] = self._rows_of_tokens([tokens for _, tokens in texts])
         except InvalidInputError as error:
             if len(texts) == 1:
                 faults[texts[0][0]] = error

@@ -148,3 +148,15 @@ def test_limits_and_cards_are_checked(tmp_path: Path) -> None:
     ):
         with pytest.raises(InvalidInputError, match=message):
             load_features({**settings, **wrong}, made.files())
+
+
+def test_whatever_a_resampling_raises_is_that_image_s_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = open_encoder(write_image_encoder(tmp_path / "encoder"))
+
+    def fail(*given: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Image.Image, "resize", fail)
+    _, faults = made.rows([picture(NOISE[:20, :30]), NOISE[:20, :30]])
+    assert list(faults) == [0, 1]
+    assert all("more memory than there is" in str(fault) for fault in faults.values())

@@ -212,3 +212,28 @@ def test_a_card_is_checked_against_its_graph(tmp_path: Path) -> None:
             load_features({**settings, **wrong}, made.files())
     with pytest.raises(InvalidInputError, match=r"expected the file tokenizer\.json of a text encoder, found none"):
         load_features(settings, {MODEL: made.files()[MODEL]})
+
+
+def test_a_caller_can_stop_before_each_text_and_before_each_run(tmp_path: Path) -> None:
+    class StoppedError(Exception):
+        pass
+
+    calls = 0
+
+    def going() -> None:
+        nonlocal calls
+        calls += 1
+        if calls == stop:
+            raise StoppedError
+
+    some = texts(20)
+    extractor = encoder(tmp_path)
+    for stop in (1, 2, 20, 21):
+        calls = 0
+        with pytest.raises(StoppedError):
+            extractor.rows(some, going=going)
+        assert calls == stop
+    stop = 0
+    calls = 0
+    extractor.rows(some, going=going)
+    assert calls > len(some)
