@@ -121,17 +121,17 @@ def write_image_encoder(folder: Path, graph: bytes | None = None, side: int = 16
     return folder
 
 
-def write_hasher(hashers: Path, name: str, features: Features, bits: int = 64) -> Path:
-    """A hasher of these features with a random linear network, as version 1; returns its folder."""
+def write_hasher(hashers: Path, name: str, features: Features, bits: int = 64, version: int = 1) -> Path:
+    """A hasher of these features with a random linear network; returns its folder."""
     rng = np.random.default_rng(bits)
     card = {
         "name": name,
-        "version": 1,
+        "version": version,
         "modality": features.modality,
         "bits": bits,
         "objective": "hashing",
         "features": features.settings(),
     }
     graphs = {ENCODER: linear(rng, features.dimension, bits), DECODER: linear(rng, bits, features.dimension)}
-    write_folder(hashers / f"{name}@1", card, {**graphs, **features.files()})
-    return hashers / f"{name}@1"
+    write_folder(hashers / f"{name}@{version}", card, {**graphs, **features.files()})
+    return hashers / f"{name}@{version}"

@@ -24,7 +24,7 @@ GRAPHS = (MODEL, f"onnx/{MODEL}")
 DEFAULT_TOKENS = 512
 # Sentence-Transformers' names of pooling, old ones (flags) and new ones.
 POOLING = {
-    "pooling_mode_cls_token": "cls",
+    "pooling_mode_cls_token": "cls",  # nosec B105  # a way to pool
     "pooling_mode_max_tokens": "max",
     "pooling_mode_mean_tokens": "mean",
     "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_length",
