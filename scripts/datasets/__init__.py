@@ -3,15 +3,27 @@
 from pathlib import Path
 
 from models.errors import InvalidInputError
-from scripts.datasets import digits, fashion_mnist, glove, image_folder, ndjson, npy, npz, parquet, pydocs, wordnet
+from scripts.datasets import (
+    digits,
+    fashion_mnist,
+    glove,
+    image_folder,
+    ndjson,
+    npy,
+    npz,
+    parquet,
+    pydocs,
+    stamps,
+    wordnet,
+)
 from scripts.datasets.dataset import Dataset, Item
 from scripts.datasets.shard import WHOLE, Shard, take
 
 __all__ = ["DATA_DIR_HELP", "DATA_HELP", "Dataset", "Item", "open_dataset"]
 
-NAMES = ("digits", "pydocs", "wordnet", "fashion-mnist", "glove")
+NAMES = ("digits", "pydocs", "wordnet", "fashion-mnist", "glove", "stamps")
 DATA_HELP = f"{', '.join(NAMES)}, an .npz, .npy, .ndjson, .jsonl or .parquet file, or a folder of images or Parquet"
-DATA_DIR_HELP = "folder of the files of wordnet, fashion-mnist or glove, if not where their packages put them"
+DATA_DIR_HELP = "folder of the files of wordnet, fashion-mnist, glove or stamps, if not where their packages put them"
 
 
 def open_dataset(data: str, data_dir: Path | None = None, shard: Shard = WHOLE) -> Dataset:
@@ -39,6 +51,8 @@ def _open_whole(data: str, data_dir: Path | None) -> Dataset:
             return fashion_mnist.load(data_dir or fashion_mnist.DEBIAN_FOLDER)
         case "glove":
             return glove.load(data_dir)
+        case "stamps":
+            return stamps.load(data_dir or stamps.DEBIAN_FOLDER)
     path = Path(data)
     if path.is_dir():
         return image_folder.load(path)

@@ -26,7 +26,7 @@ NOT_RUN = {
     "README.md": 3,
     "docs/tutorial.md": 1,
     "docs/how-to/docker-behind-a-proxy.md": 3,
-    "docs/how-to/pretrained-encoders.md": 2,
+    "docs/how-to/pretrained-encoders.md": 3,
     "docs/reference/milvus.md": 1,
     "docs/scale.md": 6,
 }

@@ -15,9 +15,10 @@ from torch.nn import functional
 
 from models.features import Features
 from models.features.encoder_folder import open_encoder
+from models.features.pixels import PixelFeatures
 from models.features.text_encoder import TextEncoder
 from models.hasher import Hasher
-from scripts.datasets import open_dataset
+from scripts.datasets import open_dataset, stamps
 from scripts.encoder import sources
 from scripts.encoder.efficientnet import EPSILON, SIDE, STAGES, export
 from tests.encoders import text_graph, write_hasher, write_image_encoder, write_text_encoder
@@ -128,6 +129,30 @@ def test_efficientnet_is_that_of_pytorch_operation_by_operation(tmp_path: Path) 
     assert done.returncode == 0, done.stderr
     assert sources.EFFICIENTNET_WEIGHTS in done.stdout and "Apache Software License 2.0" in done.stdout
     assert open_encoder(tmp_path / "efficientnet-lite0").dimension == 1280
+
+
+@packages
+def test_real_pictures_are_found_by_their_kind(tmp_path: Path) -> None:
+    """Of Debian's drawn pictures, the share of the ten nearest that are of the query's kind; .30 by pixels."""
+    if not stamps.DEBIAN_FOLDER.is_dir():
+        pytest.skip("Debian's package tuxpaint-stamps-default is not installed")
+    done = add("efficientnet-lite0", "--out", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    features = open_encoder(tmp_path / "efficientnet-lite0")
+    # Every third: all take 15 seconds.
+    items = list(open_dataset("stamps").walk())[::3]
+    assert items[0].payload is not None and items[0].payload.keys() == {"label", "text"}
+    labels = np.array([item.label for item in items])
+
+    def precision(features: Features) -> float:
+        rows, faults = features.rows([item.document for item in items])
+        assert not faults
+        distances = np.square(rows[:, None] - rows[None]).sum(axis=2)
+        np.fill_diagonal(distances, np.inf)
+        nearest = np.argsort(distances, axis=1)[:, :10]
+        return float((labels[nearest] == labels[:, None]).mean())
+
+    assert precision(features) > 0.5 > 0.35 > precision(PixelFeatures(32, 32, "RGB"))
 
 
 def test_weights_of_another_network_are_refused() -> None:
