@@ -11,10 +11,10 @@ BLOCK = 4096
 class Selection:
     """Some rows of a matrix (n, d), which may lie on disk, by their numbers; nothing is copied until it is read."""
 
-    def __init__(self, matrix: NDArray[np.float32], numbers: NDArray[np.intp]) -> None:
+    def __init__(self, matrix: "NDArray[np.float32] | Selection", numbers: NDArray[np.intp]) -> None:
         self._matrix = matrix
         self._numbers = numbers
-        self.shape = (len(numbers), matrix.shape[1])
+        self.shape: tuple[int, int] = (len(numbers), matrix.shape[1])
 
     def __len__(self) -> int:
         return self.shape[0]

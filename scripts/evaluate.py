@@ -1,4 +1,4 @@
-"""Measure: a hasher on DATA beside its baselines, every objective at every length, jobs, or the contractive table."""
+"""Measure: a hasher on DATA beside its baselines, every objective at every length, jobs, or a table of encoders."""
 
 import argparse
 from pathlib import Path
@@ -14,6 +14,7 @@ from scripts.features import add_feature_options
 from scripts.quality.run import add_job_options, print_jobs
 from scripts.rows import read_rows
 from scripts.tables.contractive import print_contractive_table
+from scripts.tables.noise import print_noise_table
 from scripts.tables.objectives import add_benchmark_options, print_benchmark
 from scripts.train import HELD_OUT, MOST_QUERIES
 
@@ -21,9 +22,11 @@ JOBS = "jobs"
 
 
 def main() -> None:
-    """Do the one of the four that the arguments ask for."""
+    """Do the one that the arguments ask for."""
     arguments = parse()
-    if arguments.contractive_table:
+    if arguments.noise_table is not None:
+        print_noise_table(arguments)
+    elif arguments.contractive_table:
         print_contractive_table(arguments.data_dir, validation=arguments.validation)
     elif arguments.benchmark == JOBS:
         print_jobs(arguments)
@@ -39,13 +42,15 @@ def parse(given: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("hasher", metavar="HASHER", nargs="?", type=Path, help="hasher folder, or without the version")
     parser.add_argument("data", metavar="DATA", nargs="?", help=DATA_HELP)
     parser.add_argument("--contractive-table", action="store_true", help="train and measure the encoders of Rifai 2011")
+    parser.add_argument("--noise-table", metavar="DATA", help="what noise between neighbours does to the encoder")
     parser.add_argument("--data-dir", type=Path, help=DATA_DIR_HELP)
     add_benchmark_options(parser)
     add_job_options(parser)
     add_feature_options(parser)
     arguments = parser.parse_args(given)
-    if sum((arguments.contractive_table, arguments.benchmark is not None, arguments.data is not None)) != 1:
-        parser.error("expected HASHER and DATA, or --benchmark DATA, or --benchmark jobs, or --contractive-table")
+    asked = (arguments.benchmark, arguments.noise_table, arguments.data, arguments.contractive_table or None)
+    if sum(each is not None for each in asked) != 1:
+        parser.error("expected HASHER and DATA, --benchmark DATA, --noise-table DATA, or --contractive-table")
     return arguments
 
 

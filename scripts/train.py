@@ -17,6 +17,7 @@ from models.evaluation.baselines import baselines
 from models.evaluation.fingerprint import take_fingerprint
 from models.evaluation.quality import Evaluation, Quality, evaluate
 from models.evaluation.split import split
+from models.evaluation.verdict import verdict
 from models.features import MODALITIES, Features
 from models.rows import Rows, blocks
 from models.training.config import CHECKPOINT_SECONDS, STARTS, Config
@@ -89,57 +90,69 @@ def set_up(arguments: argparse.Namespace) -> "torch.device":
 
 def follow(arguments: argparse.Namespace, config: Config) -> None:
     """Train with the first process."""
-    from models.training.loop import fit
+    from models.training.candidates import Training, fit_again, train
     from models.training.ranks import joined
-    from models.training.sharing import share_sample
 
     with joined(set_up(arguments)) as ranks:
-        sample = share_sample(None, config, ranks)
-        for bits in lengths(arguments):
-            fit(sample, replace(config, bits=bits), ranks=ranks)
+        training = Training(ranks)
+        kept = train(None, config, training)
+        for bits in lengths(arguments)[1:]:
+            fit_again(kept.name, None, replace(config, bits=bits), training)
 
 
 def lead(
     arguments: argparse.Namespace, config: Config, data: Dataset, features: Features, folder: Path, ranks: "Ranks"
 ) -> None:
     """Read, train, measure, write, report."""
+    from models.training.candidates import Kept, Saving, Training, fit_again, train
     from models.training.checkpoint import run_key
-    from models.training.prepare import draw_sample
-    from models.training.sharing import share_sample
-    from scripts.training import make_hasher, write_next
+    from scripts.training import export, progress_of, write_next
 
     rows, labels = read_rows(data, features)
     parts = split(rows, labels, HELD_OUT, MOST_QUERIES, config.seed)
 
     started = time.monotonic()
-    sample = draw_sample(parts.base, config, lambda numbers: track(numbers, "neighbours"))
-    share_sample(sample, config, ranks)
-    checkpoint = arguments.out / f".{folder.name.split('@')[0]}.{run_key(config, sample)}.checkpoint"
+    sha256 = fingerprint(parts.base)
+    prefix = arguments.out / f".{folder.name.split('@')[0]}.{run_key(config, sha256)}"
+    training = Training(
+        ranks,
+        Saving(prefix, arguments.checkpoint_seconds),
+        progress_of(config.bits),
+        lambda numbers: track(numbers, "neighbours"),
+    )
     if not arguments.resume:
-        checkpoint.unlink(missing_ok=True)
-    elif not checkpoint.exists():
+        training.saving.clear()
+    elif not training.saving.files():
         raise InvalidInputError(f"expected a stopped run of this data and these options in {arguments.out}, found none")
     try:
-        made = make_hasher(folder.name, features, sample, config, checkpoint, arguments.checkpoint_seconds, ranks)
+        kept = train(parts.base, config, training)
     except KeyboardInterrupt:
-        if checkpoint.exists():
+        if training.saving.files():
             print("the same command with --resume goes on from here", file=sys.stderr)
         raise
+    made = export(folder.name, features, kept, config)
+    if ranks.count > 1:
+        made.hasher.card["processes"] = ranks.count
     seconds = time.monotonic() - started
     evaluation = Evaluation(parts, track)
     card, name = made.hasher.card, config.objective
     table = evaluate(evaluation, {name: made.hasher.logits, **baselines(parts.base, config.bits)})
-    card["data"] = {"name": data.name, "items": len(parts.base), "sha256": fingerprint(parts.base)}
+    card["data"] = {"name": data.name, "items": len(parts.base), "sha256": sha256}
     # Of items that training did not see, as those to come are.
     card["fingerprint"] = asdict(take_fingerprint(made.hasher, parts.queries))
     card["metrics"] = {quality.name: asdict(quality) for quality in table}
     folder = write_next(arguments.out, card, made.files)
-    checkpoint.unlink(missing_ok=True)
+    training.saving.clear()
 
     terms = ", ".join(f"{term} {value:.4f}" for term, value in card["losses"].items())
     print(f"objective {name}, {config.bits} bits, {seconds:.0f} s; loss: {terms or 'not trained'}")
-    print(f"{len(parts.queries)} held-out queries against {len(parts.base)} items, {len(sample.inputs)} trained on:")
+    trained_on = min(len(parts.base), config.sample)
+    print(f"{len(parts.queries)} held-out queries against {len(parts.base)} items, {trained_on} trained on:")
     print_quality(table)
+    for sentence in verdict(table):
+        print(sentence)
+    if kept.choice is not None:
+        print(f"Kept of {len(kept.choice.scores)} candidates: {kept.name}; {kept.choice.why}.")
     print(f"wrote {folder}")
     if arguments.report is not None:
         from scripts.report.material import Material  # with matplotlib, a second to import
@@ -147,7 +160,10 @@ def lead(
 
         by_bits: dict[int, list[Quality]] = {config.bits: table}
         for bits in lengths(arguments)[1:]:
-            other = make_hasher(folder.name, features, sample, replace(config, bits=bits), ranks=ranks).hasher
+            length = replace(config, bits=bits)
+            unsaved = replace(training, saving=Saving(), bar=progress_of(bits))
+            fitted = Kept(kept.name, fit_again(kept.name, parts.base, length, unsaved), None)
+            other = export(folder.name, features, fitted, length).hasher
             by_bits[bits] = evaluate(evaluation, {name: other.logits, **baselines(parts.base, bits)})
         material = Material(made.hasher, made.trained, parts, data, table, dict(sorted(by_bits.items())), seconds)
         print(f"wrote {write_report(arguments.report, material)}")
@@ -177,9 +193,11 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--objective", choices=OBJECTIVES, default="hashing", help="default hashing")
     parser.add_argument("--name", help="name of the hasher (default: DATA's)")
     parser.add_argument(
-        "--epochs", type=whole, help="passes over the items (default: what makes 800 steps, at least 2)"
+        "--epochs", type=whole, help="passes over the items (default: 800 steps, fewer of few items; at least 2 passes)"
     )
-    parser.add_argument("--hidden", type=whole, default=512, help="hidden units; 0 for a linear network (default 512)")
+    parser.add_argument(
+        "--hidden", type=whole, help="hidden units; 0 for a linear network (default 512, of few items 256)"
+    )
     parser.add_argument("--tied", action="store_true", help="the decoder has the encoder's weights, transposed")
     parser.add_argument("--start", choices=STARTS, default="pca-itq", help="of the network (default pca-itq)")
     parser.add_argument("--sample", type=whole, default=Config.sample, help="items trained on at most (default 100000)")
@@ -187,7 +205,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ... (default auto)")
     parser.add_argument("--threads", type=positive, default=1, help="CPU threads; other numbers may change last digits")
     parser.add_argument("--weight", type=weight, action="append", default=[], metavar="TERM=W", help="may be repeated")
-    parser.add_argument("--corruption", type=corruption, metavar="KIND=LEVEL", help="masking=0.3, gaussian=0.5, ...")
+    parser.add_argument("--corruption", type=corruption, metavar="KIND=LEVEL", help="manifold=0.5, masking=0.3, ...")
     parser.add_argument(
         "--resume", action="store_true", help="go on with a run that was stopped; same options, same codes"
     )

@@ -1,17 +1,18 @@
-"""One hasher from a sample: train, export, and the card that tells how it came to be."""
+"""One hasher from what training keeps: export, and the card that tells how it came to be."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from models.evaluation.choice import CRITERION
 from models.features import Features
 from models.folder import write_folder
 from models.hasher import DECODER, ENCODER, Hasher
-from models.training.config import CHECKPOINT_SECONDS, Config
+from models.training.candidates import Kept
+from models.training.config import Config
 from models.training.export import export_decoder, export_encoder
 from models.training.loop import Trained, fit
-from models.training.ranks import ALONE, Ranks
 from models.training.sample import Sample
 from models.versions import next_folder
 from scripts.console import track
@@ -26,21 +27,22 @@ class Made:
     trained: Trained
 
 
-def make_hasher(
-    reference: str,
-    features: Features,
-    sample: Sample,
-    config: Config,
-    checkpoint: Path | None = None,
-    checkpoint_seconds: float = CHECKPOINT_SECONDS,
-    ranks: Ranks = ALONE,
-) -> Made:
-    """Train on a sample, with a progress bar, as the first of the ranks; `reference` is the NAME@VERSION to be."""
+def progress_of(bits: int) -> Callable[[str], Callable[[Iterable[int], Callable[[], str]], Iterable[int]]]:
+    """For a fit's name, what wraps its steps with a progress bar."""
+    return lambda name: lambda steps, status: track(steps, f"{bits} bits, {name}", status=status)
 
-    def bar(steps: Iterable[int], status: Callable[[], str]) -> Iterable[int]:
-        return track(steps, f"{config.bits} bits", status=status)
 
-    trained = fit(sample, config, bar, checkpoint, checkpoint_seconds, ranks)
+def make_hasher(reference: str, features: Features, sample: Sample, config: Config) -> Made:
+    """Train one network on a sample, as its config says, with a progress bar; `reference` is the NAME@VERSION to be."""
+    trained = fit(sample, config, progress_of(config.bits)("network"))
+    return export(reference, features, Kept("network", trained, None), config)
+
+
+def export(reference: str, features: Features, kept: Kept, config: Config) -> Made:
+    """The hasher of what training kept, with the card that it will have."""
+    trained = kept.trained
+    if trained is None:
+        raise ValueError("expected a fit to export, got none")
     encoder = export_encoder(trained.network, trained.projection)
     decoder = export_decoder(trained.network, trained.projection)
     name, version = reference.split("@")
@@ -54,8 +56,8 @@ def make_hasher(
         "training": config.card(),
         "losses": trained.history.final_losses(),
     }
-    if ranks.count > 1:
-        card["processes"] = ranks.count
+    if kept.choice is not None:
+        card["kept"] = {"criterion": CRITERION, **asdict(kept.choice)}
     hasher = Hasher(card, features, encoder, decoder)
     return Made(hasher, {ENCODER: encoder, DECODER: decoder, **features.files()}, trained)
 

@@ -77,15 +77,15 @@ class Evaluation:
         """What an encoder's codes reach by Hamming distance."""
         codes = np.concatenate([pack(encode(block)) for block in blocks(self._data.base)])
         logits = np.concatenate([encode(block) for block in blocks(self._data.queries)])
-        bits, columns, wanted = logits.shape[1], _words(codes).T.copy(), _words(pack(logits))
+        bits, columns, wanted = logits.shape[1], words(codes).T.copy(), words(pack(logits))
         labelled, recalled, reranked = [], [], []
         for number, true in enumerate(self._near[:, :NEIGHBOURS]):
-            distances = _distances(wanted[number], columns)
-            sizes = np.bincount(distances, minlength=bits + 1)
-            recalled.append(TieGroups(sizes, np.bincount(distances[true], minlength=bits + 1)))
+            far = distances(wanted[number], columns)
+            sizes = np.bincount(far, minlength=bits + 1)
+            recalled.append(TieGroups(sizes, np.bincount(far[true], minlength=bits + 1)))
             if (members := self._same_label(number)) is not None:
-                labelled.append(TieGroups(sizes, np.bincount(distances[members], minlength=bits + 1)))
-            candidates = self._nearest_codes(distances, sizes)
+                labelled.append(TieGroups(sizes, np.bincount(far[members], minlength=bits + 1)))
+            candidates = self._nearest_codes(far, sizes)
             finer = asymmetric(logits[number : number + 1], codes[candidates])[0]
             best = candidates[np.argsort(finer, kind="stable")[:NEIGHBOURS]]
             reranked.append(len(np.intersect1d(best, true)) / len(true))
@@ -110,19 +110,19 @@ def evaluate(evaluation: Evaluation, encoders: dict[str, Encode]) -> list[Qualit
     return [*(evaluation.codes(name, encode) for name, encode in encoders.items()), evaluation.floats()]
 
 
-def _words(codes: Codes) -> NDArray[np.uint64]:
+def words(codes: Codes) -> NDArray[np.uint64]:
     """Codes (n, bits / 8) as (n, w) words of 64 bits, zeros added to the last: eight times fewer to compare."""
     padded = np.zeros((len(codes), -(-codes.shape[1] // 8) * 8), np.uint8)
     padded[:, : codes.shape[1]] = codes
     return padded.view(np.uint64)
 
 
-def _distances(query: NDArray[np.uint64], columns: NDArray[np.uint64]) -> NDArray[np.uint16]:
+def distances(query: NDArray[np.uint64], columns: NDArray[np.uint64]) -> NDArray[np.uint16]:
     """Hamming distances (n,) of one query (w,) to columns (w, n)."""
-    distances = np.zeros(columns.shape[1], np.uint16)
+    far = np.zeros(columns.shape[1], np.uint16)
     for word, column in zip(query, columns, strict=True):
-        distances += np.bitwise_count(column ^ word)
-    return distances
+        far += np.bitwise_count(column ^ word)
+    return far
 
 
 def _by_label(labelled: list[TieGroups]) -> tuple[float | None, float | None, float | None]:

@@ -25,13 +25,13 @@ class Split:
     query_numbers: NDArray[np.intp]
 
 
-def split(features: NDArray[np.float32], labels: Labels, share: float, most: int, seed: int = 0) -> Split:
+def split(features: Rows, labels: Labels, share: float, most: int, seed: int = 0) -> Split:
     """Hold out a random `share` of the items, at most `most`, as queries; both parts keep the order of the items."""
     held = min(most, max(1, round(len(features) * share)))
     return part(features, labels, np.sort(np.random.default_rng(seed).permutation(len(features))[:held]))
 
 
-def part(features: NDArray[np.float32], labels: Labels, held: NDArray[np.intp]) -> Split:
+def part(features: Rows, labels: Labels, held: NDArray[np.intp]) -> Split:
     """The items numbered `held` are queries, all others the base."""
     rest = np.delete(np.arange(len(features)), held)
     base, queries = Selection(features, rest), np.asarray(features[held])

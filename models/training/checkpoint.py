@@ -19,10 +19,10 @@ from models.training.ranks import ALONE, Ranks
 from models.training.sample import Sample
 
 
-def run_key(config: Config, sample: Sample) -> str:
-    """What a run is known by: its config, its inputs and the code that trains, as 16 hex digits."""
+def run_key(config: Config, data: str | Sample) -> str:
+    """What a run is known by: its config, its data (or a checksum) and the code that trains, as 16 hex digits."""
     digest = hashlib.sha256(json.dumps(config.card(), sort_keys=True).encode())
-    digest.update(sample.inputs.numpy().data)
+    digest.update(data.encode() if isinstance(data, str) else data.inputs.numpy().data)
     for source in sorted(Path(__file__).parent.rglob("*.py")):
         digest.update(source.read_bytes())
     return digest.hexdigest()[:16]

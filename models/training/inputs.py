@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.errors import InvalidInputError
-from models.itq import Matrix, principal_directions
+from models.itq import Matrix, Principal, principal_directions
 from models.rows import BLOCK, Rows
 
 
@@ -27,12 +27,12 @@ class Projection:
         return inputs
 
 
-def fit_projection(features: Rows, components: int) -> Projection:
+def fit_projection(features: Rows, components: int, principal: Principal | None = None) -> Projection:
     """The leading principal components, scaled together so that an input's mean square is 1.
 
     One scale for all, not one each: whitening would drown the distances between neighbours in noise.
     """
-    mean, variances, directions = principal_directions(features)
+    mean, variances, directions = principal or principal_directions(features)
     total = float(variances.sum())
     if total <= 1e-14 * float(np.square(mean).sum()):
         raise InvalidInputError("expected items that differ, got items whose features are all the same, or nearly so")

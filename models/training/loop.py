@@ -51,25 +51,22 @@ def fit(
     is that of all.
     """
     objective = config.resolved()
-    weights = {name: weight for name, weight in objective.weights.items() if weight}
+    inputs = sample.inputs
+    weights = config.weights_for(len(inputs))
     device = pick_device(config.device)
     generator = torch.Generator().manual_seed(config.seed)
 
-    inputs = sample.inputs
-    network = Autoencoder(inputs.shape[1], config.bits, config.hidden, config.seed, config.tied)
+    network = Autoencoder(inputs.shape[1], config.bits, config.units(len(inputs)), config.seed, config.tied)
     if config.start == "pca-itq":
         start_at_itq(network, inputs, config.seed)
     graph = sample.graph if config.neighbours_a_seed else torch.empty((len(inputs), 0), dtype=torch.long)
-    batches = Batches(graph, config.seeds_a_batch, config.neighbours_a_seed, generator)
+    batches = Batches(graph, config.seeds(len(inputs)), config.neighbours_a_seed, generator)
     data = Data(sample, network, lambda: next(batches), generator)
     terms = {name: TERMS[name](data) for name in weights}
 
     network.to(device)
     ranks.check(batches.size)
     optimizer = torch.optim.Adam(network.parameters())
-    projection = sample.projection
-    into = torch.from_numpy(projection.directions * projection.scale).float()
-    mean = torch.from_numpy(projection.mean).float()
     total = config.steps(len(inputs))
     history = History(("total", *weights), inputs, config.seed)
     saved = Checkpoint(checkpoint, checkpoint_seconds, config, sample, network, optimizer, generator, batches, history)
@@ -81,10 +78,9 @@ def fit(
         rows = next(batches)
         clean = inputs[rows].to(device)
         seen = ranks.share(clean)
-        if objective.corruption:
+        if objective.corruption and objective.corruption.level:
             # Drawn for the whole batch by every process, as one alone would.
-            corrupted = (objective.corruption(sample.features[rows], generator) - mean) @ into
-            seen = ranks.share(corrupted).to(device)
+            seen = ranks.share(objective.corruption.inputs(sample, rows, generator)).to(device)
         if "contraction" in weights:
             seen = seen.clone().requires_grad_()
 
@@ -103,7 +99,7 @@ def fit(
             history.add(told, network, number, total)
             saved.save(number + 1)
     network.cpu().eval()
-    return Trained(network, projection, history)
+    return Trained(network, sample.projection, history)
 
 
 class Losses(nn.Module):

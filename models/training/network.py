@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.itq import fit_itq
+from models.itq import LinearHash, fit_itq
 
 # The standard deviation of a logit at the start: wide enough that the sigmoid is neither flat nor a step.
 START_SPREAD = 2.0
@@ -122,15 +122,22 @@ def binary_code(logits: Tensor) -> Tensor:
 def start_at_itq(network: Autoencoder, inputs: Tensor, seed: int) -> None:
     """Make the network's codes those of PCA-ITQ on inputs (n, d), and its decoder the least squares from them.
 
-    A tied decoder has but the encoder's scale to choose. A random start needs many more steps to be as good, and on
-    text stays behind (docs/decisions/0006).
+    A random start needs many more steps to be as good, and on text stays behind (docs/decisions/0006).
+    """
+    start_at(network, inputs, fit_itq(inputs.numpy(), network.encoder.linear.out_features, seed))
+
+
+def start_at(network: Autoencoder, inputs: Tensor, linear: LinearHash) -> None:
+    """Make the network's codes those of a linear hash of inputs (n, d), and its decoder the least squares from them.
+
+    A tied decoder has but the encoder's scale to choose, and knows no thresholds.
     """
     encoder, decoder = network.encoder, network.decoder
-    itq = fit_itq(inputs.numpy(), encoder.linear.out_features, seed)
-    projection = torch.from_numpy(itq.projection).float()
-    mean = torch.from_numpy(itq.mean).float()
+    projection = torch.from_numpy(linear.projection).float()
+    mean = torch.from_numpy(linear.mean).float()
+    thresholds = torch.as_tensor(linear.thresholds).float()
     with torch.no_grad():
-        logits = (inputs - mean) @ projection
+        logits = (inputs - mean) @ projection - thresholds
         if isinstance(decoder, TransposedMap):
             # min over s of |x - s P c|^2, c being the codes of the encoder s P'.
             rebuilt = binary_code(logits) @ projection.T
@@ -138,7 +145,7 @@ def start_at_itq(network: Autoencoder, inputs: Tensor, seed: int) -> None:
         else:
             scale = START_SPREAD / logits.std(dim=0).mean().clamp_min(1e-12)
         encoder.linear.weight.copy_((projection * scale).T)
-        encoder.linear.bias.copy_(-(mean @ projection) * scale)
+        encoder.linear.bias.copy_(-(mean @ projection + thresholds) * scale)
         if isinstance(decoder, TransposedMap):
             decoder.bias.copy_(mean)
             return

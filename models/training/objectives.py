@@ -15,6 +15,10 @@ class Objective:
     """Whether decoder and terms see the code itself (straight-through) or the sigmoid before the cut."""
     corruption: Corruption | None = None
     """What is done to the inputs, which are then to be reconstructed clean."""
+    full_decorrelation_at: int = 0
+    """Items from which on the decorrelation has its full weight; below, its weight is in proportion to the items."""
+    few_steps: bool = False
+    """Whether small corpora are trained on for fewer steps than 800."""
 
 
 OBJECTIVES: dict[str, Objective] = {
@@ -27,6 +31,9 @@ OBJECTIVES: dict[str, Objective] = {
             "balance": 1.0,
         },
         binary=True,
+        corruption=Corruption("manifold", 0.5),
+        full_decorrelation_at=20_000,
+        few_steps=True,
     ),
     "undercomplete": Objective({"reconstruction": 1.0}),
     "sparse": Objective({"reconstruction": 1.0, "sparsity": 1e-3}),

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 
+import torch
 from torch import Tensor
 
 from models.training.graph import Track, neighbour_graph
@@ -23,6 +24,17 @@ class Sample:
     neighbours: int
     seed: int
     track: Track = lambda numbers: numbers
+
+    def project(self, features: Tensor) -> Tensor:
+        """Inputs (m, r) of features (m, d) on the CPU, in single precision."""
+        mean, into = self._maps
+        return (features - mean) @ into
+
+    @cached_property
+    def _maps(self) -> tuple[Tensor, Tensor]:
+        projection = self.projection
+        into = torch.from_numpy(projection.directions * projection.scale).float()
+        return torch.from_numpy(projection.mean).float(), into
 
     @cached_property
     def graph(self) -> Tensor:

@@ -32,7 +32,7 @@ def _pack(sample: Sample, config: Config) -> bytes:
         "directions": torch.from_numpy(sample.projection.directions).contiguous(),
         "scale": torch.tensor(sample.projection.scale, dtype=torch.float64),
     }
-    if config.neighbours_a_seed:
+    if config.needs_graph:
         tensors["graph"] = sample.graph.contiguous()
     return bytes(save(tensors))
 

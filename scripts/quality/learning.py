@@ -13,11 +13,10 @@ from models.features import Document, Features
 from models.features.normalisation import Normalisation
 from models.features.static import StaticFeatures
 from models.rows import Rows
+from models.training.candidates import Training, train
 from models.training.config import Config
-from models.training.prepare import draw_sample
-from models.training.sample import Sample
 from scripts.console import track
-from scripts.training import make_hasher
+from scripts.training import export, progress_of
 
 LEARNED = "trained"
 BATCH = 256
@@ -45,15 +44,16 @@ class Learner:
         documents: Sequence[Document] | None = None,
     ) -> None:
         self._features, self._seed, self._purpose = features, seed, purpose
-        self._sample: Sample = draw_sample(rows, Config(seed=seed))
+        self._rows = rows
 
     def learn(self, bits: int) -> Learned:
         """A hasher of so many bits."""
         started = time.monotonic()
         weights = {"smoothed_similarity": 0.0} if self._purpose == DUPLICATES else {}
         config = Config(bits=bits, seed=self._seed, weights=weights)
-        hasher = make_hasher("benchmark@1", self._features, self._sample, config).hasher
-        return Learned(hasher.logits, config.objective, time.monotonic() - started)
+        kept = train(self._rows, config, Training(bar=progress_of(bits)))
+        hasher = export("benchmark@1", self._features, kept, config).hasher
+        return Learned(hasher.logits, kept.name, time.monotonic() - started)
 
 
 def near_copy_features() -> Features:

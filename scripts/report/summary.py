@@ -1,13 +1,16 @@
 """The head of the page: what was trained on what, how good it is, and every option of the training."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from models.evaluation.quality import Quality
+from models.evaluation.verdict import verdict
 from scripts.console import HEADINGS, quality_cells
 from scripts.report.material import Material
-from scripts.report.parts import Section, Table, plain
+from scripts.report.parts import Picture, Section, Table, plain
 
 
 @dataclass(frozen=True)
@@ -42,41 +45,44 @@ def summary(material: Material, written: datetime) -> Head:
         plain(hasher.reference),
         [(name, plain(value)) for name, value in facts],
         [(plain(name), plain(value, 1000)) for name, value in options],
-        quality_section(material.table),
+        quality_section(material.table, card.get("kept")),
     )
 
 
-def quality_section(table: list[Quality]) -> Section:
-    """The quality table, and in words how the hasher stands."""
+def quality_section(table: list[Quality], kept: Mapping[str, Any] | None = None) -> Section:
+    """In words how the hasher stands, and the quality table; `kept` is what the card says of the choice."""
     caption = (
         "P@k and mAP are by label; R 10@k is the share of the 10 nearest by features among the k nearest by code; "
         "asymmetric and rescored are R 10@10 after a finer ranking of the 100 and 1,000 nearest. Good: the first row "
         "above the baselines and near the float features, with bit entropy and distinct codes near 1."
     )
     rows = [tuple(map(plain, quality_cells(quality))) for quality in table]
-    return Section(
-        "quality",
-        "Quality",
-        verdict(table),
-        [Table("Beside its baselines", caption, ("method", *HEADINGS[1:]), rows, (0,))],
-    )
+    words = verdict(table)
+    parts: list[Picture | Table] = [Table("Beside its baselines", caption, ("method", *HEADINGS[1:]), rows, (0,))]
+    if kept is not None:
+        words.append(f"Kept of {len(kept['scores'])} candidates: {kept['kept']}; {kept['why']}.")
+        parts.append(_candidates(kept))
+    return Section("quality", "Quality", " ".join(map(_long, words)), parts)
 
 
-def verdict(table: list[Quality]) -> str:
-    """The hasher against the best baseline and the float features, in one sentence."""
-    if len(table) < 3:
-        return "How the codes rank items that were held out of training."
-    field, name = ("precision_at_100", "precision@100")
-    if table[0].precision_at_100 is None:
-        field, name = ("recall_10_at_100", "recall 10@100")
-    own, *baselines, floats = table
-    best = max(baselines, key=lambda quality: float(getattr(quality, field)))
-    return plain(
-        f"{name}: {getattr(own, field):.3f}; {best.name}, the best baseline, {getattr(best, field):.3f}; "
-        f"{floats.name} {getattr(floats, field):.3f}."
+def _candidates(kept: Mapping[str, Any]) -> Table:
+    columns = ("score", "recall_10_at_10", "recall_10_at_100", "clusters_at_10", "clusters_at_100")
+    rows = [
+        (plain(score["name"]), f"{score['score']:+.4f}", *(f"{score[column]:.4f}" for column in columns[1:]))
+        for score in kept["scores"]
+    ]
+    caption = (
+        f"What training made, measured on {kept['held_out']} items that it held out, without labels. "
+        f"Kept is {kept['criterion']}. Good: a first row whose score is well above 0, which is PCA-ITQ's."
     )
+    headings = ("candidate", "score", "R 10@10", "R 10@100", "clusters@10", "clusters@100")
+    return Table("Candidates", caption, headings, rows, (0,))
 
 
 def _duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
+
+
+def _long(words: str) -> str:
+    return plain(words, 1000)

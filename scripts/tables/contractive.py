@@ -27,13 +27,14 @@ from scripts.console import track
 from scripts.datasets.fashion_mnist import DEBIAN_FOLDER, read_idx
 
 UNITS = 1000
+BATCH = 256
 PLAIN = Config(
     bits=UNITS,
     objective="undercomplete",
     hidden=0,
     tied=True,
     start="random",
-    seeds_a_batch=256,
+    seeds_a_batch=BATCH,
     neighbours_a_seed=0,
     learning_rate=3e-3,
 )
@@ -126,7 +127,7 @@ def print_contractive_table(folder: Path | None, seed: int = 0, validation: bool
     for name, method, config in runs(validation):
         trained = fit(
             sample,
-            replace(config, seed=seed, epochs=-(-STEPS * PLAIN.seeds_a_batch // len(base.pixels))),
+            replace(config, seed=seed, epochs=-(-STEPS * BATCH // len(base.pixels))),
             lambda steps, status, name=name: track(steps, f"{name:24}", status=status),  # type: ignore[misc]
         )
         rows.append((name, method, measure(trained, base[:BASE], seen)))

@@ -127,14 +127,14 @@ def report(digits: Material, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_images_are_drawn(digits: Material, report: Path) -> None:
     page = check_page(report, CHARTS | DRAWN | BY_LABEL | losses(digits))
-    for said in ("digits@1", "digits (image)", "1,697", "27 steps, 1 min 1 s", "<dt>learning_rate</dt><dd>0.002</dd>"):
+    for said in ("digits@1", "digits (image)", "1,697", "54 steps, 1 min 1 s", "<dt>learning_rate</dt><dd>0.002</dd>"):
         assert said in page
     for quality in digits.table:
         assert "".join(f"<td>{cell}</td>" for cell in quality_cells(quality)) in page
     assert len(HEADINGS) == len(fields(Quality))
     for heading in HEADINGS[1:]:
         assert f'<th scope="col">{heading}</th>' in page
-    assert f"precision@100: {digits.table[0].precision_at_100:.3f}; " in page
+    assert f"P@100: this hasher {digits.table[0].precision_at_100:.4f}, " in page
 
 
 def test_an_older_report_is_written_over_and_nothing_else_and_hostile_names_are_escaped(
@@ -150,7 +150,7 @@ def test_an_older_report_is_written_over_and_nothing_else_and_hostile_names_are_
     assert [path.name for path in tmp_path.iterdir()] == ["report"]
     page = check_page(folder, CHARTS | losses(vectors))
     assert "&lt;script&gt;alert(&#x27;x&#x27;)&lt;/script&gt; &amp; &quot;$x^2$&quot; ? ? 字" in page
-    assert "recall 10@100: " in page
+    assert "R 10@100: " in page
     assert "cannot be drawn" in page
 
 

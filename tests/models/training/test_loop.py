@@ -126,7 +126,7 @@ def test_denoising_points_along_the_score() -> None:
     assert cosine.mean() > 0.99
 
 
-def test_default_objective_beats_itq_on_digits() -> None:
+def test_default_objective_beats_itq_by_label_on_digits() -> None:
     features, labels = digits()
     data = split(features, labels, 0.2, 2000)
     hasher = hasher_of(data.base[:], Config())
@@ -135,9 +135,9 @@ def test_default_objective_beats_itq_on_digits() -> None:
     }
     ours, itq = table["hashing"], table["PCA-ITQ"]
     assert ours.precision_at_10 > itq.precision_at_10
-    assert ours.mean_average_precision > itq.mean_average_precision
-    assert ours.recall_10_at_10 > itq.recall_10_at_10
-    # Not 1: some tenth neighbours are exactly as far as the eleventh.
+    assert ours.precision_at_100 > itq.precision_at_100 + 0.05
+    assert ours.mean_average_precision > itq.mean_average_precision + 0.05
+    # Neighbours, too, in no column below it: what training keeps (test_candidates.py).
     assert table["float features"].recall_10_at_10 > 0.99
 
 

@@ -39,7 +39,7 @@ def test_rows_that_lie_on_disk_are_never_read_all_at_once(tmp_path: Path, monkey
     for name, encode in baselines(parts.base, 8).items():
         assert evaluation.codes(name, encode).recall_10_at_100 > 0
     assert len(sample.inputs) == 1500
-    assert len(trained.history.losses["total"]) == -(-1500 // config.seeds_a_batch)
+    assert len(trained.history.losses["total"]) == config.steps(1500)
     assert sum(sizes) > 5 * ITEMS
     assert max(sizes) < ITEMS / 2
 

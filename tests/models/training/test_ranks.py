@@ -83,7 +83,7 @@ def _kill(starter: subprocess.Popen[bytes], rank: int) -> None:
 
 def test_when_one_dies_all_end_and_the_run_goes_on_to_the_same_codes(tmp_path: Path) -> None:
     np.savez(tmp_path / "v.npz", x=np.random.default_rng(0).standard_normal((400, 12)).astype(np.float32))
-    options = ("scripts.train", tmp_path / "v.npz", "--epochs", 60, "--bits", 16, "--hidden", 8, "--device", "cpu")
+    options = ("scripts.train", tmp_path / "v.npz", "--epochs", 8, "--bits", 16, "--hidden", 8, "--device", "cpu")
     done = torchrun(*options, "--out", tmp_path / "whole")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("wrote ") == 1
