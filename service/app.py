@@ -6,6 +6,7 @@ import logging.config
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version as installed
 from typing import Protocol, TypedDict
 
@@ -24,10 +25,11 @@ from service.http.layers.admission import Admission
 from service.http.layers.application import Application
 from service.http.layers.frame import Frame
 from service.http.layers.head import Head
-from service.http.layers.held import HeldBodies
+from service.http.layers.held import HeldBytes
 from service.http.layers.measuring import Metrics
 from service.http.layers.time_limit import TimeLimit
 from service.http.replies import problems
+from service.http.replies.reply import count_in
 from service.http.requests.parameters import KnownParameters
 from service.http.routes import (
     collections,
@@ -133,7 +135,8 @@ def create_app(settings: Settings) -> Application:
     """The application over the folders that the settings name; nothing is opened before it starts."""
     keys = parse_keys(settings.keys)
     counted = Metrics()
-    held = HeldBodies(settings.max_held_bytes)
+    held = HeldBytes(settings.max_held_bytes, "bodies")
+    unsent = HeldBytes(settings.max_unsent_bytes, "replies")
     traced = _traced(settings.traces_endpoint, counted.stage)
 
     @asynccontextmanager
@@ -144,12 +147,13 @@ def create_app(settings: Settings) -> Application:
             settings.hashers, settings.max_characters, settings.max_pixels, settings.max_hasher_bytes, budget
         )
         with _opened(settings, hashers, traced.stages) as parts, traced.sending():
-            readers, writers = (traced.pool(settings.threads, settings.queue) for _ in range(2))
+            count_replies = partial(count_in, unsent.taken)
+            readers, writers = (traced.pool(settings.threads, settings.queue, count_replies) for _ in range(2))
             lane = Lane(settings.queue)
-            encoders = FairPool(traced.pool(settings.threads, settings.queue), settings.threads)
+            encoders = FairPool(traced.pool(settings.threads, settings.queue, count_replies), settings.threads)
             searches = combine(settings, parts.collections, readers, lane, encoders, traced.combining)
             runs = Runs(MOST_RUNS)
-            analysts = traced.pool(1, settings.queue)
+            analysts = traced.pool(1, settings.queue, count_replies)
             taking = Snapshots(parts.collections, parts.jobs, settings.snapshots)
             state = State(
                 settings,
@@ -169,7 +173,6 @@ def create_app(settings: Settings) -> Application:
                 parts.recodings,
                 parts.jobs,
                 taking,
-                held,
                 parts.open_reads,
             )
             start = asyncio.create_task(_get_ready(state, parts))
@@ -201,7 +204,7 @@ def create_app(settings: Settings) -> Application:
     app.wrap(Head)
     app.wrap(TimeLimit, seconds=settings.max_seconds)
     traced.install(app)
-    app.wrap(Frame, metrics=counted, held=held)
+    app.wrap(Frame, metrics=counted, held=held, unsent=unsent)
     problems.install(app)
     docs.install(app)
     openapi.install(app, bool(keys))

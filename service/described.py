@@ -1,6 +1,7 @@
 """What came, in the words of JSON: kinds of values, and short values as they are written."""
 
 import reprlib
+from itertools import islice
 from typing import Any
 
 LONGEST_ECHO = 80
@@ -17,6 +18,14 @@ class _Echo(reprlib.Repr):
     # Found by the name of the type.
     def repr_NoneType(self, value: None, level: int) -> str:  # noqa: N802
         return "null"
+
+    def repr_dict(self, value: dict[Any, Any], level: int) -> str:
+        # Not sorted, as `Repr` does it: there may be very many.
+        if level <= 0:
+            return "{...}" if value else "{}"
+        first = list(islice(value.items(), self.maxdict))
+        told = [f"{self.repr1(name, level - 1)}: {self.repr1(each, level - 1)}" for name, each in first]
+        return "{" + ", ".join([*told, *(["..."] if len(value) > len(first) else [])]) + "}"
 
     def repr_bool(self, value: bool, level: int) -> str:
         return "true" if value else "false"

@@ -6,6 +6,9 @@ from typing import ClassVar
 
 from models.errors import HammingwayError, InvalidInputError
 
+# Faults that a reply lists.
+MOST_LISTED = 20
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -17,24 +20,50 @@ class Fault:
     detail: str
 
 
+def let_go(error: BaseException) -> None:
+    """Have an error that tells all by itself refer to nothing of where it was raised.
+
+    A traceback refers to the frames that it went through, and so to the body of the request and to all that was made
+    of it. Where one of these refers to the error, too, they would stay until Python looks for garbage.
+    """
+    if isinstance(error, HammingwayError) and error.status < 500:
+        error.__traceback__ = error.__context__ = error.__cause__ = None
+
+
 class FaultsError(InvalidInputError):
     """Parts of a request that cannot be used; `faults` says which and why. Carries status and title of the first."""
 
-    def __init__(self, outcome: str | None, faults: Sequence[Fault], indexed: int | None = None) -> None:
-        """`outcome` is what was done of the request: `nothing was indexed`; `indexed` how many items were, if any."""
-        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+    # Of a reply, which says how many more there are.
+    most_listed: ClassVar[int | None] = MOST_LISTED
+
+    def __init__(
+        self, outcome: str | None, faults: Sequence[Fault], indexed: int | None = None, *, more: int = 0
+    ) -> None:
+        """`outcome` is what was done of the request: `nothing was indexed`; `indexed` how many items were, if any.
+
+        `more` counts faults beside those that are given.
+        """
+        others = len(faults) - 1 + more
+        also = f" (and {others} more)" if others else ""
         done = "" if outcome is None else f"{outcome}: "
-        super().__init__(f"{done}{faults[0].where}: {faults[0].detail}{more}")
+        super().__init__(f"{done}{faults[0].where}: {faults[0].detail}{also}")
         self.outcome = outcome
         self.indexed = indexed
         self.faults = faults
+        self.more = more
         self.status = faults[0].status
         self.title = faults[0].title
 
     def placed(self, place: Callable[[str], str]) -> "FaultsError":
         """The same, each fault at another place; what it is of is known by who has asked."""
         faults = [replace(fault, where=place(fault.where)) for fault in self.faults]
-        return FaultsError(self.outcome, faults, self.indexed)
+        return FaultsError(self.outcome, faults, self.indexed, more=self.more)
+
+
+class ImportFaultsError(FaultsError):
+    """Lines of an import that cannot be used: all of them are listed, as there is a limit on how many there may be."""
+
+    most_listed = None
 
 
 class InvalidJsonError(HammingwayError):

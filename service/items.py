@@ -21,7 +21,7 @@ PAYLOAD: frozenset[Part] = frozenset({"payload"})
 class Kept(NamedTuple):
     """What comes beside a code, as another collection kept it: features (numbers), and the document with its kind."""
 
-    features: Sequence[float] | None = None
+    features: Sequence[float] | NDArray[np.float64] | None = None
     document: tuple[Kind, Document] | None = None
 
 

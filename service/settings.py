@@ -46,8 +46,17 @@ class Settings(BaseSettings):
     )
     queue: Positive = Field(1000, description="requests that may wait in a process; more are answered 429")
     max_body_bytes: Positive = Field(64 * 2**20, description="largest JSON body")
+    max_values: Positive = Field(
+        2**17, description="most values in one item, query or input, and in all the rest of a JSON body"
+    )
     max_held_bytes: Positive = Field(
-        512 * 2**20, description="most of all JSON bodies at one time, in a process; more are answered 429"
+        512 * 2**20, description="most of all bodies, and of what they become, in a process; more are answered 429"
+    )
+    max_unsent_bytes: Positive = Field(
+        256 * 2**20, description="most of all replies above 64 KiB that are not sent yet, in a process; more: 429"
+    )
+    max_send_seconds: Number = Field(
+        30.0, gt=0, allow_inf_nan=False, description="longest that a client may take for a MiB of a reply"
     )
     max_line_bytes: Positive = Field(16 * 2**20, description="longest line of an NDJSON body")
     max_inflation: Positive = Field(

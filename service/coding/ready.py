@@ -54,14 +54,14 @@ def faults(
     return found
 
 
-def row(features: Sequence[float]) -> NDArray[np.float32]:
+def row(features: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float32]:
     """Features as a row (d,) float32; what is beyond float32 is infinite in it."""
     with np.errstate(over="ignore"):
         return np.asarray(features, np.float64).astype(np.float32)
 
 
 def _check_features(collection: CollectionRow, item: Item, hasher: Callable[[], Hasher] | None) -> None:
-    given = row(item.kept.features or ())
+    given = row(() if item.kept.features is None else item.kept.features)
     if hasher is None or not _keeps(collection)[0]:
         raise InvalidInputError(f"expected none, as the collection keeps no features, got {len(given)} numbers")
     dimension = hasher().features.dimension

@@ -11,7 +11,9 @@ from fastapi.responses import Response
 
 from models.errors import HammingwayError
 from service.coding.encoding import Going
-from service.errors import BusyError, Fault, FaultsError, TookTooLongError
+from service.errors import BusyError, Fault, FaultsError, ImportFaultsError, TookTooLongError
+from service.http.layers.held import Charge, charge_of
+from service.http.layers.sending import require_sent
 from service.http.layers.time_limit import lift
 from service.http.replies.presence import reading_ahead, while_there
 from service.http.replies.reply import reply
@@ -23,6 +25,8 @@ from service.store.jobs import ItemError
 from service.threads.runs import AbandonedError
 
 T = TypeVar("T")
+# What a line that was rejected takes until the reply: an estimate.
+FAULT_BYTES = 1024
 
 
 async def import_lines(collection: str, request: Request, state: State, client: Hashable) -> Response:
@@ -36,10 +40,12 @@ async def import_lines(collection: str, request: Request, state: State, client: 
     request = reading_ahead(request)
     # Raises what has nothing to do with lines: no import has begun then.
     body = inflated(request, Bound(state.settings.max_body_bytes, state.settings.max_inflation))
-    chunks = _in_time(body, state.settings.max_seconds)
+    # What was imported has to be told, however large the other replies are that are not sent yet.
+    require_sent(request.scope)
+    source = _Source(body, state.settings.max_seconds, charge_of(request.scope))
     job, progress = state.jobs.watch("import", collection), _Progress(state.settings.max_rejected)
     try:
-        await _import(collection, request, chunks, state, job, progress, client if has_hasher else None)
+        await _import(collection, request, source, state, job, progress, client if has_hasher else None)
         outcome = progress.outcome()
     except BaseException as error:
         # Nothing is waited for: the client may be gone, the service may stop.
@@ -58,22 +64,23 @@ async def import_lines(collection: str, request: Request, state: State, client: 
 async def _import(
     collection: str,
     request: Request,
-    chunks: AsyncIterator[bytes],
+    source: "_Source",
     state: State,
     job: Watched,
     progress: "_Progress",
     client: Hashable | None,
 ) -> None:
-    longest = state.settings.max_line_bytes
-    async for batch in ndjson.read_batches(chunks, longest):
+    limits = ndjson.Limits(state.settings.max_line_bytes, state.settings.max_values)
+    async for batch in ndjson.read_batches(source.chunks(), limits.line_bytes, source):
         job.require_going()
-        work = partial(ndjson.index_batch, state.collections, collection, batch, longest)
+        work = partial(ndjson.index_batch, state.collections, collection, batch, limits, source.charge)
         if client is not None:
             encoding = state.encoders.run(client, _until_ended(work, job))
             indexed, faults = await while_there(request, encoding)
         else:
             indexed, faults = await state.writers.run(work)
         job.advance(indexed + len(faults), [ItemError(None, fault.detail, line) for line, fault in faults.items()])
+        source.keep(len(faults) * FAULT_BYTES)
         progress.add(indexed, faults)
 
 
@@ -90,17 +97,51 @@ def _until_ended(work: Callable[..., T], job: Watched) -> Callable[[Going], T]:
     return until
 
 
-async def _in_time(chunks: AsyncIterator[bytes], seconds: float) -> AsyncIterator[bytes]:
-    """The chunks; raises TookTooLongError where the next one does not come: its client may be gone unseen."""
-    while True:
-        try:
-            async with asyncio.timeout(seconds):
-                chunk = await anext(chunks)
-        except StopAsyncIteration:
-            return
-        except TimeoutError:
-            raise TookTooLongError(f"expected more of the body within {seconds:g} seconds, got nothing") from None
-        yield chunk
+class _Source:
+    """The body of an import: waited for as long as lines end, and counted among what all requests hold.
+
+    Only the time in which the client is waited for counts, not that in which lines are indexed.
+    """
+
+    def __init__(self, body: AsyncIterator[bytes], seconds: float, charge: Charge) -> None:
+        self._body = body
+        self._seconds = self._left = seconds
+        # Whether anything came since the last line.
+        self._came = False
+        self._held = 0
+        self.charge = charge
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The chunks; raises TookTooLongError where no line but blank ones ends for so long, whatever else comes."""
+        clock = asyncio.get_running_loop().time
+        while True:
+            begun = clock()
+            try:
+                async with asyncio.timeout(max(0.0, self._left)):
+                    chunk = await anext(self._body)
+            except StopAsyncIteration:
+                return
+            except TimeoutError:
+                came = "no whole line but blank ones" if self._came else "nothing"
+                raise TookTooLongError(
+                    f"expected more of the body within {self._seconds:g} seconds, got {came}"
+                ) from None
+            self._left -= clock() - begun
+            self._came = True
+            yield chunk
+
+    def line_ended(self) -> None:
+        """Wait as long again."""
+        self._left, self._came = self._seconds, False
+
+    def hold(self, count: int) -> None:
+        """Count so many bytes of lines as held; raises BusyError."""
+        self.charge.add(count - self._held)
+        self._held = count
+
+    def keep(self, count: int) -> None:
+        """Count so many bytes more until the reply; raises BusyError."""
+        self.charge.add(count)
 
 
 class _Progress:
@@ -112,23 +153,23 @@ class _Progress:
         self._faults: dict[int, Fault] = {}
 
     def add(self, indexed: int, faults: dict[int, Fault]) -> None:
-        """Count a batch; raises FaultsError where too many lines were bad."""
+        """Count a batch; raises ImportFaultsError where too many lines were bad."""
         self._indexed += indexed
         self._faults |= faults
         if len(self._faults) >= self._most:
             outcome = f"stopped at {self._most} bad lines, with {self._indexed} items indexed"
-            raise FaultsError(outcome, list(self._faults.values()), self._indexed)
+            raise ImportFaultsError(outcome, list(self._faults.values()), self._indexed)
 
     def stop(self, error: HammingwayError) -> None:
-        """Raise FaultsError for what ended the import before its end."""
+        """Raise ImportFaultsError for what ended the import before its end."""
         fault = Fault("body", error.status, error.title, str(error))
         outcome = f"stopped with {self._indexed} items indexed"
-        raise FaultsError(outcome, [fault, *self._faults.values()], self._indexed)
+        raise ImportFaultsError(outcome, [fault, *self._faults.values()], self._indexed)
 
     def outcome(self) -> dict[str, object]:
-        """The reply; raises FaultsError where all lines were bad."""
+        """The reply; raises ImportFaultsError where all lines were bad."""
         if self._faults and not self._indexed:
-            raise FaultsError("nothing was indexed", list(self._faults.values()))
+            raise ImportFaultsError("nothing was indexed", list(self._faults.values()))
         rejected = [
             {"line": number, "status": fault.status, "title": fault.title, "detail": fault.detail}
             for number, fault in self._faults.items()

@@ -16,13 +16,13 @@ from fastapi.responses import Response
 from models.errors import InvalidInputError
 from service.coding.encoding import Going
 from service.collections.collections import Answer, Collections
-from service.errors import FaultsError, TakesLongError
+from service.errors import FaultsError, TakesLongError, let_go
 from service.filters import parse_filter
 from service.http.replies.matches import matches_told, require_bounded
 from service.http.replies.presence import while_there
 from service.http.replies.reply import reply
 from service.http.requests import multipart
-from service.http.requests.body import parse_json, validate
+from service.http.requests.body import Body, parse, validate
 from service.http.schemas.search import SearchRequest
 from service.items import Match, Query, Wanted
 from service.search import rescoring
@@ -43,6 +43,8 @@ LEAST_FOUND = 100
 # of vectors.
 MOST_CHARACTERS_AT_ONCE, SHORTEST_TEXT = 4000, 20
 MOST_NUMBERS_AT_ONCE = 50_000
+# Of replies that are ready at one time, and not told yet.
+MOST_UNTOLD_BYTES = 2**20
 # Looked at, for each match that there may be: what is looked at is held while it is ranked, and is not told.
 CANDIDATES_A_MATCH = 10
 
@@ -52,7 +54,7 @@ class Asked:
     """A search as it came: a collection's name, and a body that is not parsed yet, multipart where it has a divider."""
 
     collection: str
-    body: bytes
+    body: Body
     divider: bytes | None = None
     # The same, understood, with its queries encoded.
     encoded: "_Search | None" = None
@@ -109,7 +111,7 @@ class Searches:
             except EncodesLongError as error:
                 encoding = self.encoders.run(client, partial(self.encode, asked, error.search))
                 encoded = await (encoding if request is None else while_there(request, encoding))
-                asked = replace(asked, body=b"", encoded=encoded)
+                asked = replace(asked, body=asked.body.emptied(), encoded=encoded)
                 continue
             except TakesLongError as error:
                 step = error.step
@@ -145,15 +147,18 @@ def combine(
             try:
                 search = _understand(settings, each, place)
             except Exception as error:
+                let_go(error)
                 yield _by_parts(asked, [(place, error)])
                 continue
             group = together.setdefault((search.collection, search.wanted), [])
             if group and sum(other.size for other in group) + search.size > MOST_FOUND_TOGETHER:
-                yield _by_parts(asked, _replies(collections, group))
+                for told in _replies(collections, group):
+                    yield _by_parts(asked, told)
                 group.clear()
             group.append(search)
         for group in together.values():
-            yield _by_parts(asked, _replies(collections, group))
+            for told in _replies(collections, group):
+                yield _by_parts(asked, told)
 
     return Searches(combining(pool, answer), lane, encoders, encode)
 
@@ -180,8 +185,10 @@ def _understand(settings: Settings, asked: Asked, place: int) -> _Search:
     """What is asked for; raises EncodesLongError where it takes long to encode that, and it was not yet."""
     if asked.encoded is not None:
         return replace(asked.encoded, place=place)
-    value = parse_json(asked.body) if asked.divider is None else multipart.search(asked.body, asked.divider)
-    request = validate(SearchRequest, value, queries=settings.max_queries)
+    if asked.divider is None:
+        request = parse(SearchRequest, asked.body, queries=settings.max_queries)
+    else:
+        request = validate(SearchRequest, multipart.search(asked.body, asked.divider))
     queries = [request.query] if request.query is not None else request.queries or []
     wanted = _wanted(request, settings.max_limit, max(1, settings.max_matches // max(1, len(queries))))
     search = _Search(place, asked.collection, [query.query() for query in queries], request.query is not None, wanted)
@@ -203,20 +210,40 @@ def _encodes_long(queries: Sequence[Query]) -> bool:
     return characters > MOST_CHARACTERS_AT_ONCE or numbers > MOST_NUMBERS_AT_ONCE
 
 
-def _replies(collections: Collections, group: Sequence[_Search]) -> list[Told]:
-    """A reply or an error to each of the searches, which ask the same of one collection."""
+def _replies(collections: Collections, group: Sequence[_Search]) -> Iterator[list[Told]]:
+    """A reply or an error to each of the searches, which ask the same of one collection; large ones one by one."""
     queries = [query for each in group for query in each.queries]
     try:
         answer = collections.search(group[0].collection, queries, group[0].wanted)
     except TakesLongError as error:
-        return [(each.place, error) for each in group]
+        yield [(each.place, error) for each in group]
+        return
     except Exception as error:
         if len(group) == 1:
-            return [(group[0].place, _placed(group[0], error))]
-        # One mistake is not everybody's: each alone.
-        return [told for each in group for told in _replies(collections, [each])]
+            yield [(group[0].place, _placed(group[0], error))]
+            return
+    else:
+        yield from _told(group, answer)
+        return
+    # One mistake is not everybody's: each alone.
+    for each in group:
+        yield from _replies(collections, [each])
+
+
+def _told(group: Sequence[_Search], answer: Answer) -> Iterator[list[Told]]:
     results = iter(answer.results)
-    return [(each.place, _attempted(each, answer, list(islice(results, len(each.queries))))) for each in group]
+    ready: list[Told] = []
+    size = 0
+    for each in group:
+        made = _attempted(each, answer, list(islice(results, len(each.queries))))
+        ready.append((each.place, made))
+        size += len(made.body) if isinstance(made, Response) else 0
+        if size > MOST_UNTOLD_BYTES:
+            # The event loop counts it before the next one is made.
+            yield ready
+            ready, size = [], 0
+    if ready:
+        yield ready
 
 
 def _placed(search: _Search, error: Exception) -> Exception:
@@ -231,6 +258,8 @@ def _attempted(search: _Search, answer: Answer, results: list[list[Match]]) -> R
     try:
         return _reply(search, answer, results)
     except Exception as error:
+        # Others are made before it is told.
+        let_go(error)
         return error
 
 

@@ -13,7 +13,6 @@ from service.collections.analyses import Analyses
 from service.collections.collections import Collections
 from service.collections.duplicates import Duplicates
 from service.errors import NotReadyError
-from service.http.layers.held import HeldBodies
 from service.http.layers.measuring import Metrics
 from service.http.searches import Searches
 from service.keys import Keys
@@ -61,7 +60,6 @@ class State:
     recodings: Recoder
     jobs: WatchedBoard
     snapshots: Snapshots
-    held: HeldBodies
     open_reads: OpenReads
     readiness: Readiness = field(default_factory=Readiness)
 

@@ -13,7 +13,7 @@ from uvicorn.config import STARTUP_FAILURE
 from service.http.layers import malformed
 from service.http.layers.request_ids import RequestIds
 from service.process.heads import BoundedHeads
-from service.process.joined import JoinedWrites
+from service.process.joined import SECONDS, JoinedWrites
 from service.process.metrics_folder import metrics_folder, sweep
 from service.process.open_files import most_connections, raise_limit
 from service.process.workers import Workers
@@ -39,7 +39,10 @@ class Connection(BoundedHeads):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take up a connection."""
         super().connection_made(transport)
-        self.transport = JoinedWrites(transport, self.loop)  # type: ignore[assignment]
+        # None before it is ready, when replies are short.
+        state = self.app_state.get("service")
+        seconds = SECONDS if state is None else state.settings.max_send_seconds
+        self.transport = JoinedWrites(transport, self.loop, seconds)  # type: ignore[assignment]
         if len(self.connections) > (most := most_connections()):
             self._deaf = True
             self.transport.write(self.refusal(503, f"expected at most {most} connections, got one more: try again"))

@@ -1,6 +1,7 @@
 """Rows by their sequence numbers, many in one statement."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from sqlite3 import Connection
 from typing import Any
 
@@ -16,6 +17,8 @@ BY_SEQUENCE = f"SELECT {ITEM_COLUMNS} FROM json_each(?) CROSS JOIN items ON sequ
 # Of all payloads that are read at once; and from how many items on that is looked at before, as it takes as long again.
 MOST_PAYLOAD_BYTES = 64 * 2**20
 MANY_ITEMS = 1000
+# Of ITEM_COLUMNS.
+PAYLOAD_COLUMN = 4
 # Of all documents that are read at once: what is told of them takes as much again.
 MOST_DOCUMENT_BYTES = 64 * 2**20
 
@@ -26,18 +29,27 @@ def listed(sequences: Iterable[int]) -> str:
 
 
 def item_rows(connection: Connection, sequences: Iterable[int]) -> list[Any]:
-    """Rows of items, not verified yet; those that are not there are left out.
+    """Rows of items, each once, not verified yet; those that are not there are left out.
 
-    Raises InvalidInputError where they are many, and their payloads too large together.
+    Raises InvalidInputError where they are several, and their payloads too large together.
     """
-    numbers = list(sequences)
+    # The same item may be among the nearest of many queries.
+    numbers = list(dict.fromkeys(sequences))
     given = listed(numbers)
     if len(numbers) > MANY_ITEMS:
         (size,) = connection.execute(
             "SELECT coalesce(sum(length(payload)), 0) FROM json_each(?) CROSS JOIN items ON sequence = value", (given,)
         ).fetchone()
         require_bounded_payloads(size)
-    return connection.execute(BY_SEQUENCE, (given,)).fetchall()
+    rows: list[Any] = []
+    size = 0
+    with closing(connection.execute(BY_SEQUENCE, (given,))) as cursor:
+        for row in cursor:
+            size += len(row[PAYLOAD_COLUMN] or b"")
+            if rows:
+                require_bounded_payloads(size)
+            rows.append(row)
+    return rows
 
 
 def require_bounded_payloads(size: int) -> None:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any, ParamSpec, TypeVar
 
-from service.errors import BusyError
+from service.errors import BusyError, let_go
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -20,7 +20,9 @@ class Pool:
     take two to three times as long, a fifth of what a search over HTTP costs besides the search.
     """
 
-    def __init__(self, threads: int, queue: int) -> None:
+    def __init__(self, threads: int, queue: int, begin: Callable[[], None] | None = None) -> None:
+        """`begin` is called by each thread before all else."""
+        self._begin = begin
         self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._most = threads + queue
         self._queue = queue
@@ -89,6 +91,8 @@ class Pool:
             self._calls.put(None)
 
     def _work(self, number: int) -> None:
+        if self._begin is not None:
+            self._begin()
         while (call := self._calls.get()) is not None:
             self._busy.add(number)
             call()
@@ -115,6 +119,7 @@ def settle(future: "asyncio.Future[Any]", result: Any, error: BaseException | No
     if error is None:
         future.set_result(result)
     elif isinstance(error, Exception) and not isinstance(error, StopIteration):
+        let_go(error)
         future.set_exception(error)
     else:
         # A future takes no StopIteration, and what is no Exception would pass by who answers errors, or end the loop.

@@ -2,13 +2,17 @@
 
 from time import perf_counter
 
+from fastapi import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.http.layers import time_limit
+from service.errors import BusyError
+from service.http.layers import held, time_limit
 from service.http.layers.headers import completed
-from service.http.layers.held import HeldBodies
+from service.http.layers.held import HeldBytes
 from service.http.layers.measuring import METHODS, NO_ROUTE, Metrics
 from service.http.layers.request_ids import NAME, RequestIds
+from service.http.layers.sending import Sending
+from service.http.replies.problems import answer
 
 
 class Frame:
@@ -17,10 +21,12 @@ class Frame:
     One for all that is to be done, as each layer that looks at the reply took 4 to 8 microseconds of every request.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, held: HeldBodies) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, held: HeldBytes, unsent: HeldBytes) -> None:
+        """`held` counts bodies and what they become, `unsent` replies until they are sent."""
         self._app = app
         self._metrics = metrics
         self._held = held
+        self._unsent = unsent
         self._ids = RequestIds()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -29,6 +35,8 @@ class Frame:
         request_id = (NAME, self._ids.note(scope).encode())
         # What raises without a reply is answered so by the server.
         status = 500
+        held.begin(scope, self._held)
+        sending = Sending(send, self._unsent, scope)
 
         async def send_framed(message: Message) -> None:
             nonlocal status
@@ -36,14 +44,23 @@ class Frame:
                 status = message["status"]
                 time_limit.stop(scope)
                 # Before the client knows, who may send the next one at once.
-                self._held.release(scope)
+                held.release(scope)
                 message["headers"] = completed([*message.get("headers", ()), request_id], scope["path"])
-            await send(message)
+                sending.start(message)
+                return
+            try:
+                await sending.body(message)
+            except BusyError as error:
+                await answer(Request(scope), error)(scope, receive, send_framed)
 
         try:
             await self._app(scope, receive, send_framed)
+        except BaseException:
+            # A thread may be at work for it.
+            held.leave(scope)
+            raise
         finally:
-            self._held.release(scope)
+            held.release(scope)
             route = getattr(scope.get("route"), "path_format", NO_ROUTE)
             method = scope["method"] if scope["method"] in METHODS else "other"
             self._metrics.count(method, route, status, perf_counter() - started)

@@ -10,6 +10,7 @@ from fastapi import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.errors import TookTooLongError
+from service.http.layers import held
 from service.http.replies.problems import answer
 
 KEY = "hammingway.time_limit"
@@ -48,6 +49,7 @@ class TimeLimit:
             timer.cancel()
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
+        held.leave(scope)
         error = TookTooLongError(
             f"expected the request to be done in {self._seconds:g} seconds, it was not: a write that was under way is "
             "finished"

@@ -8,6 +8,8 @@ from service.telemetry.traces import Traces, failed
 # Asked every few seconds by what looks after the service.
 UNTRACED = {"/livez", "/readyz", "/metrics"}
 CONTEXT = (b"traceparent", b"tracestate")
+# In bytes. W3C asks for 512; OpenTelemetry takes a time that grows with the square of the blanks in a longer one.
+LONGEST_CONTEXT = 1024
 
 
 class Trace:
@@ -23,7 +25,11 @@ class Trace:
             await self._app(scope, receive, send)
             return
         method = scope["method"] if scope["method"] in METHODS else "_OTHER"
-        headers = {name.decode(): value.decode("latin-1") for name, value in scope["headers"] if name in CONTEXT}
+        headers = {
+            name.decode(): value.decode("latin-1")
+            for name, value in scope["headers"]
+            if name in CONTEXT and len(value) <= LONGEST_CONTEXT
+        }
         noted = _Noted(send)
         with self._traces.request(method, headers, _told(scope, method)) as span:
             try:

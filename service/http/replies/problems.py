@@ -13,12 +13,14 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from models.errors import HammingwayError, InvalidInputError
-from service.errors import FaultsError, NotReadyError
+from service.errors import MOST_LISTED, FaultsError, NotReadyError, let_go
 from service.http.replies.allowed import allowed
 from service.http.replies.wording import told
 
 MEDIA_TYPE = "application/problem+json"
-MOST_ERRORS = 20
+MOST_ERRORS = MOST_LISTED
+# Of a name in a place, in characters.
+LONGEST_NAME = 80
 RETRY_AFTER_SECONDS = "1"
 RETRIED = (429, 503, 504)
 log = logging.getLogger(__name__)
@@ -73,7 +75,13 @@ def install(app: FastAPI) -> None:
 
 def describe(fault: Mapping[str, Any]) -> Fault:
     """One of pydantic's errors: where, what was expected and, briefly, what came."""
-    return Fault(where="/".join(map(str, fault["loc"])) or "body", detail=told(fault))
+    return Fault(where="/".join(map(_briefly, fault["loc"])) or "body", detail=told(fault))
+
+
+def _briefly(part: object) -> str:
+    """A part of a place: a name may be as long as the body."""
+    text = str(part)
+    return text if len(text) <= LONGEST_NAME else f"{text[:LONGEST_NAME]}..."
 
 
 def content(problem: Problem) -> dict[str, Any]:
@@ -93,7 +101,7 @@ def problem(error: HammingwayError) -> Problem:
     indexed = None
     if isinstance(error, FaultsError):
         indexed = error.indexed
-        faults = [Fault(where=fault.where, detail=fault.detail) for fault in error.faults]
+        faults = [Fault(where=fault.where, detail=fault.detail) for fault in error.faults[: error.most_listed]]
     elif error.where is not None:
         faults = [Fault(where=error.where, detail=error.detail)]
     return Problem(title=error.title, status=error.status, detail=str(error), errors=faults, indexed=indexed)
@@ -103,6 +111,7 @@ def answer(request: Request, error: HammingwayError) -> Response:
     """The reply to one of the errors that are raised on purpose."""
     if error.status >= 500 and not isinstance(error, NotReadyError):
         log.error("request %s: %s: %s", request.scope.get("request_id"), error.title, error)
+    let_go(error)
     reply = _reply(request, problem(error))
     reply.headers.update(getattr(error, "headers", {}))
     return reply

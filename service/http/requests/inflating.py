@@ -4,6 +4,7 @@ import asyncio
 import zlib
 from collections.abc import AsyncIterable, AsyncIterator
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 from backports import zstd
 from fastapi import Request
@@ -11,6 +12,7 @@ from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 
 from service.errors import InvalidEncodingError, TooLargeError, UnsupportedEncodingError
+from service.http.layers.held import Charge, charge_of
 from service.threads.runs import AbandonedError
 
 ENCODINGS = ("gzip", "zstd")
@@ -18,7 +20,10 @@ ENCODINGS = ("gzip", "zstd")
 STEP_BYTES = 2**16
 # 8 MiB, as RFC 9659 has it for HTTP: a frame may ask for gigabytes.
 ZSTD_WINDOW_LOG = 23
-GZIP = 16 + zlib.MAX_WBITS
+# By event loop.
+_turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
+GZIP_WINDOW_LOG = zlib.MAX_WBITS
+GZIP = 16 + GZIP_WINDOW_LOG
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,9 @@ def inflated(request: Request, bound: Bound) -> AsyncIterator[bytes]:
     not encoded is not bounded here.
     """
     encoding = content_encoding(request.headers)
-    return _chunks(request) if encoding is None else inflate(_chunks(request), encoding, bound)
+    if encoding is None:
+        return _chunks(request)
+    return inflate(_chunks(request), encoding, bound, charge_of(request.scope))
 
 
 async def _chunks(request: Request) -> AsyncIterator[bytes]:
@@ -74,20 +81,30 @@ def content_encoding(headers: Headers) -> str | None:
             raise UnsupportedEncodingError(f"{expected}, got {given[:80]!r}")
 
 
-async def inflate(chunks: AsyncIterable[bytes], encoding: str, bound: Bound) -> AsyncIterator[bytes]:
-    """What encoded chunks become, in pieces of at most `STEP_BYTES`; other tasks get their turn between them."""
+async def inflate(chunks: AsyncIterable[bytes], encoding: str, bound: Bound, charge: Charge) -> AsyncIterator[bytes]:
+    """What encoded chunks become, in pieces of at most `STEP_BYTES`; other tasks get their turn between them.
+
+    `charge` holds what was inflated last, which zstd refers to, until the end; raises BusyError.
+    """
+    turns = _turns.setdefault(asyncio.get_running_loop(), asyncio.Lock())
     inflater = Inflater(encoding)
-    became = 0
+    became = window = 0
     async for chunk in chunks:
         inflater.feed(chunk)
         while inflater.has_more():
-            piece = inflater.step()
+            # One step of all bodies together in each turn of the event loop: else a turn grows with their number.
+            async with turns:
+                piece = inflater.step()
+                await asyncio.sleep(0)
             became += len(piece)
             bound.require(inflater.taken, became)
+            if window < (needed := min(became, inflater.window_bytes)):
+                charge.add(needed - window)
+                window = needed
             if piece:
                 yield piece
-            await asyncio.sleep(0)
     inflater.finish()
+    charge.add(-window)
 
 
 class Inflater:
@@ -95,6 +112,8 @@ class Inflater:
 
     def __init__(self, encoding: str) -> None:
         self._encoding = encoding
+        # How much of what was inflated is kept to refer to, at most.
+        self.window_bytes = 2**GZIP_WINDOW_LOG if encoding == "gzip" else 2**ZSTD_WINDOW_LOG
         self._came = 0
         self._chunk = b""
         self._taken = 0

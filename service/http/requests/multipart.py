@@ -4,18 +4,21 @@ Parsed in memory, in the thread that does the work, from a body that is bounded 
 """
 
 import re
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
 from fastapi import Request
 from python_multipart import MultipartParser
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 
-from models.errors import InvalidInputError
+from models.errors import HammingwayError, InvalidInputError
 from service.described import kind
-from service.errors import Fault, FaultsError, InvalidJsonError, InvalidMultipartError, TooLargeError
-from service.http.requests.body import parse_json
+from service.errors import Fault, FaultsError, InvalidMultipartError, TooLargeError
+from service.http.requests.body import VALUE_BYTES, Body, parse_json, parse_members
 
 MEDIA_TYPE = "multipart/form-data"
 PAYLOADS = "payloads"
@@ -23,6 +26,7 @@ IMAGE = "image"
 REQUEST = "request"
 # Of a name, in a place.
 MOST_SHOWN = 80
+LONGEST_CONTENT_TYPE = 1024
 _ITEM = re.compile(r"items/(?P<number>\d+)(?P<part>/.*)?", re.DOTALL)
 # A whole GIF, of one pixel, whose bytes are all ASCII: so it can stand in JSON as it is.
 IMAGE_EXAMPLE = "GIF87a\1\0\1\0\0\0\0,\0\0\0\0\1\0\1\0\0\2\2D\1\0;"
@@ -74,16 +78,20 @@ def boundary(request: Request) -> bytes | None:
     content_type = request.headers.get("content-type", "")
     if content_type.partition(";")[0].strip().lower() != MEDIA_TYPE:
         return None
+    if len(content_type) > LONGEST_CONTENT_TYPE:
+        # Taken apart in a time that grows with its square.
+        came = f"one of {len(content_type)}"
+        raise InvalidMultipartError(f"expected a Content-Type of at most {LONGEST_CONTENT_TYPE} characters, got {came}")
     _, options = parse_options_header(content_type)
     if not (found := options.get(b"boundary")):
         raise InvalidMultipartError(f"expected {MEDIA_TYPE} with its boundary, got a Content-Type without one")
     return found
 
 
-def items(body: bytes, divider: bytes, most: int) -> dict[str, Any]:
+def items(body: Body, divider: bytes, most: int) -> dict[str, Any]:
     """A request to index: each part is an image named by its item's id, `payloads` an object of payloads by id."""
-    given = parts(body, divider, most + 1)
-    payloads = _json(given, PAYLOADS)
+    given = _parts(body, divider, most + 1)
+    payloads = dict(_payloads(given, body.most, most))
     images = [part for part in given if part.name != PAYLOADS]
     if len(images) > most:
         raise TooLargeError(f"expected at most {most} items in one request, got {len(images)}")
@@ -94,16 +102,16 @@ def items(body: bytes, divider: bytes, most: int) -> dict[str, Any]:
     return {"items": [_item(part, payloads) for part in images]}
 
 
-def search(body: bytes, divider: bytes) -> dict[str, Any]:
+def search(body: Body, divider: bytes) -> dict[str, Any]:
     """A search: the part `image` is its query, `request` the rest of it as JSON."""
-    given = parts(body, divider, 2)
+    given = _parts(body, divider, 2)
     for part in given:
         if part.name not in (IMAGE, REQUEST):
             raise FaultsError(None, [_fault("body", f"expected parts image and request, got {part.name[:80]!r}")])
     images = [part.content for part in given if part.name == IMAGE]
     if len(images) != 1:
         raise FaultsError(None, [_fault(IMAGE, f"expected one part of this name, got {len(images)}")])
-    request = _json(given, REQUEST)
+    request = _request(given, body.most)
     if both := request.keys() & {"query", "queries"}:
         raise FaultsError(None, [_fault(f"{REQUEST}/{min(both)}", "expected the image as the query, got both")])
     return {**request, "query": {"image": images[0]}}
@@ -134,6 +142,12 @@ def _in_search(where: str) -> str:
     if where.partition("/")[0] in (IMAGE, REQUEST, "body"):
         return where
     return IMAGE if where.partition("/")[0] == "query" else f"{REQUEST}/{where}"
+
+
+def _parts(body: Body, divider: bytes, most: int) -> list[Part]:
+    # They are copies. What JSON becomes is held for one payload at a time.
+    body.hold_parsed(len(body.content) + body.most * VALUE_BYTES)
+    return parts(body.content, divider, most)
 
 
 def parts(body: bytes, divider: bytes, most: int) -> list[Part]:
@@ -173,13 +187,13 @@ class _Reading:
     _value: bytes = b""
     _disposition: bytes | None = None
     _part: str = ""
-    _content: bytearray = field(default_factory=bytearray)
+    _content: list[memoryview] = field(default_factory=list)
 
     def begin(self) -> None:
         if len(self.found) == self.most:
             raise TooLargeError(f"expected at most {self.most} parts, got more")
         self._disposition = None
-        self._content = bytearray()
+        self._content = []
 
     def header_name(self, data: bytes, start: int, end: int) -> None:
         self._name += data[start:end]
@@ -204,10 +218,10 @@ class _Reading:
             raise InvalidMultipartError(f"{place}: expected a name in UTF-8, got {options[b'name'][:80]!r}") from None
 
     def data(self, data: bytes, start: int, end: int) -> None:
-        self._content += memoryview(data)[start:end]
+        self._content.append(memoryview(data)[start:end])
 
     def end(self) -> None:
-        self.found.append(Part(self._part, bytes(self._content)))
+        self.found.append(Part(self._part, b"".join(self._content)))
 
     def last(self) -> None:
         self.ended = True
@@ -220,17 +234,47 @@ def _item(part: Part, payloads: dict[str, Any]) -> dict[str, Any]:
     return item
 
 
-def _json(given: list[Part], name: str) -> dict[str, Any]:
+def _payloads(given: list[Part], most_values: int, most: int) -> Iterator[tuple[str, Any]]:
+    """Payloads by id, each as JSON by the time that the next one is parsed; what is no object stays as it is."""
+    try:
+        for name, value in parse_members(_one(given, PAYLOADS), most_values, most):
+            yield name, _packed(value)
+    except HammingwayError as error:
+        raise _in_part(PAYLOADS, error) from None
+
+
+def _packed(value: Any) -> Any:
+    if isinstance(value, dict):
+        # What is nested too deeply is refused when it is validated.
+        with suppress(orjson.JSONEncodeError):
+            return orjson.dumps(value)
+    return value
+
+
+def _request(given: list[Part], most_values: int) -> dict[str, Any]:
+    try:
+        value = parse_json(_one(given, REQUEST), most_values)
+    except HammingwayError as error:
+        raise _in_part(REQUEST, error) from None
+    if not isinstance(value, dict):
+        raise FaultsError(None, [_fault(REQUEST, f"expected a JSON object, got {kind(value)}")])
+    return value
+
+
+def _one(given: list[Part], name: str) -> bytes:
+    """The only part of a name, an empty object where there is none."""
     texts = [part.content for part in given if part.name == name]
     if len(texts) > 1:
         raise FaultsError(None, [_fault(name, f"expected one part of this name, got {len(texts)}")])
-    try:
-        value = parse_json(texts[0]) if texts else {}
-    except InvalidJsonError as error:
-        raise FaultsError(None, [Fault(name, error.status, error.title, str(error))]) from None
-    if not isinstance(value, dict):
-        raise FaultsError(None, [_fault(name, f"expected a JSON object, got {kind(value)}")])
-    return value
+    return texts[0] if texts else b"{}"
+
+
+def _in_part(name: str, error: HammingwayError) -> FaultsError:
+    return (
+        error
+        if isinstance(error, FaultsError)
+        else FaultsError(None, [Fault(name, error.status, error.title, error.detail)])
+    )
 
 
 def _fault(where: str, detail: str) -> Fault:

@@ -16,6 +16,8 @@ from service.errors import Fault, FaultsError
 from service.http.replies.problems import MOST_ERRORS, answer
 
 BRIEFLY = 80
+# More than any operation knows, each of its values once.
+MOST_PARAMETERS = 100
 # Where one stands whose name is empty.
 NAMELESS = "URL"
 
@@ -48,6 +50,9 @@ class KnownParameters:
 
 
 def _fault(query: bytes, known: Sequence[str]) -> FaultsError | None:
+    if (count := 1 + query.count(b"&")) > MOST_PARAMETERS:
+        detail = f"expected at most {MOST_PARAMETERS} parameters, got {count}"
+        return FaultsError(None, [Fault(NAMELESS, FaultsError.status, FaultsError.title, detail)])
     try:
         # What is not UTF-8 would be U+FFFD, and so the same as something else.
         given = parse_qsl(query.decode("latin-1"), keep_blank_values=True, errors="strict")
@@ -82,4 +87,4 @@ def refused(unknown: Iterable[str], known: Sequence[str]) -> FaultsError:
         )
         for name in unknown
     ]
-    return FaultsError(None, faults[:MOST_ERRORS])
+    return FaultsError(None, faults[:MOST_ERRORS], more=max(0, len(faults) - MOST_ERRORS))

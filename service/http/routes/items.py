@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable
 from contextlib import suppress
-from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
@@ -17,7 +16,7 @@ from service.http.replies.item_parts import CODE_AND_PAYLOAD, With, told
 from service.http.replies.presence import while_there
 from service.http.replies.reply import reply
 from service.http.requests import multipart, ndjson
-from service.http.requests.body import parse, parse_json, read, takes, validate
+from service.http.requests.body import parse, read, takes, validate
 from service.http.schemas.items import DeleteReply, DeleteRequest, IndexReply, IndexRequest, ItemReply
 from service.http.state import ServiceState, State
 from service.untold import untold
@@ -47,17 +46,16 @@ async def index(collection: str, request: Request, state: ServiceState) -> Respo
 
     def work(going: Going) -> Response:
         if divider is None:
-            return upsert(parse_json(body), going)
+            return upsert(parse(IndexRequest, body, items=most), going)
         value = multipart.items(body, divider, most)
         try:
-            return upsert(value, going)
+            return upsert(validate(IndexRequest, value, items=most), going)
         except FaultsError as error:
             raise multipart.items_placed(error, value) from None
 
-    def upsert(value: Any, going: Going) -> Response:
-        wanted = validate(IndexRequest, value, items=most).items
-        state.collections.upsert(collection, [item.item() for item in wanted], going)
-        return reply({"indexed": len(wanted)})
+    def upsert(wanted: IndexRequest, going: Going) -> Response:
+        state.collections.upsert(collection, [item.item() for item in wanted.items], going)
+        return reply({"indexed": len(wanted.items)})
 
     if (await state.readers.run(lambda: state.collections.get(collection))).hasher is None:
         return await _written(state, state.writers.run(lambda: work(untold)))

@@ -62,7 +62,9 @@ async def get(
             raise InvalidInputError(f"expected at most {most}, got {limit}", "limit")
         after = FIRST if cursor is None else read_cursor(collection, cursor)
         wanted = limit or min(DEFAULT_LIMIT, most)
-        hasher, items, last = state.collections.page(collection, wanted, after, _condition(filter), frozenset(carried))
+        hasher, items, last = state.collections.page(
+            collection, wanted, after, _condition(filter, state.settings.max_values), frozenset(carried)
+        )
         following = None if last is None else write_cursor(collection, last)
         return reply({"items": [told(item, carried) for item in items], "cursor": following, "hasher": hasher})
 
@@ -72,10 +74,10 @@ async def get(
     return await while_there(request, state.lane.run(client_of(request), work))
 
 
-def _condition(text: str | None) -> "Condition | None":
+def _condition(text: str | None, most_values: int) -> "Condition | None":
     if text is None:
         return None
     try:
-        return parse_filter(parse_json(text.encode()))
+        return parse_filter(parse_json(text.encode(), most_values))
     except InvalidJsonError as error:
         raise InvalidInputError(str(error), "filter") from None

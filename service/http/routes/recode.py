@@ -62,7 +62,7 @@ async def switch(collection: str, request: Request, state: ServiceState) -> Resp
     body = await read(request, state.settings.max_body_bytes)
 
     def work() -> Response:
-        wanted = parse(SwitchRequest, body or b"{}")
+        wanted = parse(SwitchRequest, body) if body else SwitchRequest()
         return reply(_told(state.recodings.switch(collection, wanted.without_refused)))
 
     return await state.writers.run(work)

@@ -313,6 +313,8 @@ def test_a_body_of_nothing_but_faults_is_refused_at_once(client: httpx.Client) -
     started = time.process_time()
     _check(client.post(path, content=b'{"items": [' + b"1," * 4_000_000 + b"1]}"), 413, "got 4000001")
     nulls = b'{"items": [{"id": "a", "vector": [' + b"null," * 2_000_000 + b"null]}]}"
+    _check(client.post(path, content=nulls), 413, "expected at most 131072 values in one of items")
+    nulls = b'{"items": [{"id": "a", "vector": [' + b"null," * 100_000 + b"null]}]}"
     _check(client.post(path, content=nulls), 422, "items/0/vector/0", "got null")
     assert time.process_time() - started < 5
 

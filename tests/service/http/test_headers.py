@@ -10,7 +10,7 @@ import pytest
 
 from service.http.layers.application import Application
 from service.http.layers.frame import Frame
-from service.http.layers.held import HeldBodies
+from service.http.layers.held import HeldBytes
 from service.http.layers.measuring import Metrics
 from service.http.replies import problems
 from service.settings import Settings
@@ -72,7 +72,7 @@ def test_the_page_for_people_runs_its_own_scripts_and_no_others(client: httpx.Cl
 
 def test_a_reply_to_a_bug_has_them_as_all_have() -> None:
     app = Application()
-    app.wrap(Frame, metrics=Metrics(), held=HeldBodies(1))
+    app.wrap(Frame, metrics=Metrics(), held=HeldBytes(1, "bodies"), unsent=HeldBytes(1, "replies"))
     problems.install(app)
 
     @app.get("/bug")

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from starlette.types import Scope
 
 from service.errors import BusyError
-from service.http.layers.held import KEY, HeldBodies
+from service.http.layers.held import Charge, HeldBytes
 from service.settings import Settings
 from tests.service.http.problems import problem_of
 from tests.serving import running
@@ -39,13 +38,13 @@ def test_a_body_that_is_too_much_beside_another_is_a_429_until_that_one_is_gone(
     client: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     added: list[int] = []
-    add = HeldBodies.add
+    add = Charge.add
 
-    def noting(held: HeldBodies, scope: Scope, count: int) -> None:
-        add(held, scope, count)
+    def noting(charge: Charge, count: int) -> None:
+        add(charge, count)
         added.append(count)
 
-    monkeypatch.setattr(HeldBodies, "add", noting)
+    monkeypatch.setattr(Charge, "add", noting)
     address = str(client.base_url.host), client.base_url.port
     with socket.create_connection(address, timeout=20) as slow:
         head = f"POST {SEARCH} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 90001\r\n\r\n"
@@ -76,15 +75,30 @@ def test_one_that_is_alone_is_bounded_by_itself_and_none_is_counted_after_its_en
 
 
 def test_who_is_refused_holds_no_more_than_before() -> None:
-    held, one, other = HeldBodies(10), {}, {}
-    held.add(one, 6)
-    held.add(other, 4)
-    with pytest.raises(BusyError, match="at most 10 bytes"):
-        held.add(other, 1)
-    assert (one, other) == ({KEY: 6}, {KEY: 4})
-    held.release(one)
-    held.release(one)
+    held = HeldBytes(10, "bodies")
+    one, other = held.charge(), held.charge()
+    one.add(6)
+    other.add(4)
+    with pytest.raises(BusyError, match="at most 10 bytes of bodies"):
+        other.add(1)
+    assert (one.bytes, other.bytes, held.bytes) == (6, 4, 10)
+    one.release()
+    one.release()
+    one.add(5)
     # Alone by now.
-    held.add(other, 100)
-    held.release(other)
-    held.add(one, 10)
+    other.add(100)
+    assert (one.bytes, held.bytes) == (0, 104)
+    other.release()
+    held.charge().add(10)
+    assert held.bytes == 0
+
+
+def test_what_a_thread_still_works_at_is_held_until_it_lets_go() -> None:
+    held = HeldBytes(10, "bodies")
+    charge = held.charge()
+    charge.add(10)
+    closure = [charge]
+    del charge
+    assert held.bytes == 10
+    closure.clear()
+    assert held.bytes == 0

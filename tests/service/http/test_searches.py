@@ -11,6 +11,8 @@ import orjson
 
 from service.collections.collections import Answer, Collections
 from service.errors import TakesLongError
+from service.http.layers.held import HeldBytes
+from service.http.requests.body import Body
 from service.http.searches import LEAST_FOUND, MOST_FOUND_TOGETHER, Asked, combine
 from service.items import Match, Query, Wanted
 from service.settings import Settings
@@ -33,6 +35,10 @@ class Recorded:
         return _told(queries)
 
 
+def _body(content: bytes) -> Body:
+    return Body(content, HeldBytes(2**30, "bodies").charge(), 100_000)
+
+
 def _told(queries: Sequence[Query]) -> Answer:
     return Answer(8, None, [[Match(str(query.document), 0, None)] for query in queries])
 
@@ -50,7 +56,9 @@ def _made(tmp_path: Path, count: int, queries: int, limit: int) -> list[int]:
             # Each has other queries; the first, which is let go last, is of another collection.
             codes = [{"code": f"{number:04x}{place:04x}"} for place in range(queries)]
             body = orjson.dumps({"queries": codes, "limit": limit})
-            asked.append(asyncio.create_task(searches.run(Asked("other" if number == 0 else "c", body), "somebody")))
+            asked.append(
+                asyncio.create_task(searches.run(Asked("other" if number == 0 else "c", _body(body)), "somebody"))
+            )
             if number == 0:
                 await asyncio.sleep(0.05)
         await asyncio.sleep(0.05)
@@ -111,7 +119,7 @@ def test_what_takes_long_holds_up_nothing_but_its_like(tmp_path: Path) -> None:
 
         async def asked(number: int, condition: dict[str, object] | None) -> bytes:
             body = {"query": {"code": f"{number:02x}"}, "filter": condition}
-            return bytes((await searches.run(Asked("c", orjson.dumps(body)), "somebody")).body)
+            return bytes((await searches.run(Asked("c", _body(orjson.dumps(body))), "somebody")).body)
 
         long = [asyncio.create_task(asked(number, {"n": number})) for number in range(5)]
         await asyncio.sleep(0.05)
