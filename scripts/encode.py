@@ -12,6 +12,7 @@ from models.versions import find_folder
 from scripts.console import run
 from scripts.datasets import DATA_DIR_HELP, DATA_HELP, open_dataset
 from scripts.datasets.shard import add_shard_option
+from scripts.options import positive
 from scripts.rows import batches
 
 
@@ -23,6 +24,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="CODES.npy")
     parser.add_argument("--logits", action="store_true", help="write logits in place of codes")
     parser.add_argument("--data-dir", type=Path, help=DATA_DIR_HELP)
+    parser.add_argument("--threads", type=positive, default=1, help="CPU threads; the codes are the same (default 1)")
     add_shard_option(parser)
     arguments = parser.parse_args()
     out = arguments.shard.name(arguments.out)
@@ -35,7 +37,7 @@ def main() -> None:
         with whole.open("wb") as file:
             header = {"descr": dtype.str, "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(file, header)
-            for rows, _ in batches(data, hasher.features):
+            for rows, _ in batches(data, hasher.features, arguments.threads):
                 logits = hasher.logits(rows)
                 file.write((logits if arguments.logits else pack(logits)).tobytes())
         whole.replace(out)

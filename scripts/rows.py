@@ -1,14 +1,16 @@
 """Datasets through features: all rows at once for training, in batches of constant size for encoding."""
 
 import zlib
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.errors import InvalidInputError
-from models.features import Features
+from models.features import Extracted, Features
 from models.features.vector import VectorFeatures
 from models.rows import blocks
 from scripts.console import progress
@@ -17,7 +19,9 @@ from scripts.datasets import Dataset, Item
 BATCH = 256
 
 
-def read_rows(data: Dataset, features: Features) -> tuple[NDArray[np.float32], NDArray[np.str_] | None]:
+def read_rows(
+    data: Dataset, features: Features, threads: int = 1
+) -> tuple[NDArray[np.float32], NDArray[np.str_] | None]:
     """Features (n, d) float32 and labels (n,), None where not every item has one; raises at the first bad item.
 
     Where the rows are the dataset's own array already (float32 vectors that are taken as they are), it is that array,
@@ -30,7 +34,7 @@ def read_rows(data: Dataset, features: Features) -> tuple[NDArray[np.float32], N
     labels: list[str | None] = []
     rows = np.empty((data.size, features.dimension), np.float32)
     place = 0
-    for batch, batch_labels in batches(data, features):
+    for batch, batch_labels in batches(data, features, threads):
         rows[place : place + len(batch)] = batch
         labels += batch_labels
         place += len(batch)
@@ -38,16 +42,33 @@ def read_rows(data: Dataset, features: Features) -> tuple[NDArray[np.float32], N
     return rows[:place], np.array(known) if len(known) == place else None
 
 
-def batches(data: Dataset, features: Features) -> Iterator[tuple[NDArray[np.float32], list[str | None]]]:
-    """Features and labels of the dataset, in its order, at most 256 items at a time, with a progress bar."""
+def batches(
+    data: Dataset, features: Features, threads: int = 1
+) -> Iterator[tuple[NDArray[np.float32], list[str | None]]]:
+    """Features and labels of the dataset, in its order, some hundred items at a time, with a progress bar.
+
+    `threads` is how many such parts are extracted at a time; the features do not depend on it.
+    """
     data.require(features.modality)
+    size = max(BATCH, features.step)
     items = data.walk()
-    with progress("reading", data.size) as advance:
-        while some := list(islice(items, BATCH)):
-            rows, faults = features.rows([item.document for item in some])
+    parts = iter(lambda: list(islice(items, size)), [])
+    with progress("reading", data.size) as advance, ThreadPoolExecutor(threads) as pool:
+
+        def begin(part: list[Item]) -> tuple[list[Item], Future[Extracted]]:
+            return part, pool.submit(features.rows, [item.document for item in part])
+
+        # As many as there are threads, and one that waits: all would be read at once.
+        begun = deque(begin(part) for part in islice(parts, threads + 1))
+        while begun:
+            some, extracted = begun.popleft()
+            rows, faults = extracted.result()
             if faults:
+                for _, other in begun:
+                    other.cancel()
                 place, error = min(faults.items())
                 raise _named(data, some[place], error)
+            begun.extend(begin(part) for part in islice(parts, 1))
             advance(len(some))
             yield rows, [item.label for item in some]
 

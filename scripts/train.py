@@ -108,7 +108,7 @@ def lead(
     from models.training.checkpoint import run_key
     from scripts.training import export, progress_of, write_next
 
-    rows, labels = read_rows(data, features)
+    rows, labels = read_rows(data, features, arguments.threads)
     parts = split(rows, labels, HELD_OUT, MOST_QUERIES, config.seed)
 
     started = time.monotonic()
