@@ -109,11 +109,14 @@ class Searches:
             try:
                 return await self.hurried.run(asked)
             except EncodesLongError as error:
+                # Its traceback refers to the search as it came, and in a circle to itself.
+                error.__traceback__ = None
                 encoding = self.encoders.run(client, partial(self.encode, asked, error.search))
                 encoded = await (encoding if request is None else while_there(request, encoding))
                 asked = replace(asked, body=asked.body.emptied(), encoded=encoded)
                 continue
             except TakesLongError as error:
+                error.__traceback__ = None
                 step = error.step
             # As often as it takes: what was read may have been crowded out, or much may have been written meanwhile.
             reading = self.lane.run(client, partial(_or_none, step))

@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -200,3 +201,29 @@ def test_what_is_large_and_right_is_taken(serving: Process) -> None:
     assert read["payload"] == {"x": [[1.5]] * 200}
     queries = b'{"queries":[' + b",".join([b'{"code":"00"}'] * 1000) + b'],"limit":1,"with":[]}'
     assert len(serving.client.post(f"{C}/search", content=queries).json()["results"]) == 1000
+
+
+@pytest.mark.parametrize(
+    ("path", "start", "end", "status"),
+    [
+        (f"{C}/search", b'{"query":{"text":"', b'"}}', 413),
+        (f"{C}/search", b'{"query":{"code":"', b'"}}', 422),
+        (f"{C}/search", b'{"query":{"code":"00"},"x":"', b'"}', 422),
+        (f"{C}/index", b'{"items":[{"id":"a","code":"', b'"}]}', 422),
+        (f"{C}/delete", b'{"ids":[1,"', b'"]}', 422),
+        (f"{C}/compare", b'{"a":{"text":"', b'"},"b":{"id":"a"}}', 413),
+        ("/v1/encode", b'{"hasher":"h","inputs":[{"text":"', b'"}]}', 404),
+    ],
+)
+def test_nothing_of_what_was_refused_stays(serving: Process, path: str, start: bytes, end: bytes, status: int) -> None:
+    """An error's traceback refers to all that was made of the body, until Python looks for garbage."""
+    body = gzip.compress(start + b"a" * (BODY - 100) + end, 1)
+    headers = {"Content-Encoding": "gzip"}
+    serving.client.post(path, content=body, headers=headers)
+    with watched_memory(serving.pid) as memory:
+        for _ in range(6):
+            assert serving.client.post(path, content=body, headers=headers).status_code == status
+        time.sleep(0.2)
+        grown = memory.now() - memory.before
+    print(f"{path}: grown by {grown // MEBIBYTE} MiB after 6 bodies of {BODY // MEBIBYTE} MiB")
+    assert grown < 3 * BODY

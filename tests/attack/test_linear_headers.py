@@ -72,7 +72,7 @@ async def _batches(content: bytes, step: int) -> None:
 
 def _lines(content: bytes) -> object:
     limits = ndjson.Limits(2**40, 2**17)
-    collections = SimpleNamespace(upsert_usable=lambda name, items: {})
+    collections = SimpleNamespace(upsert_usable=lambda name, items, going: {})
     batch = ndjson.Batch(1, content.split(b"\n"))
     charge = HeldBytes(2**40, "bodies").charge()
     return ndjson.index_batch(cast(Collections, collections), "c", batch, limits, charge)
