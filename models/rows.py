@@ -37,10 +37,14 @@ def blocks(rows: Rows, size: int = BLOCK) -> Iterator[NDArray[np.float32]]:
 
 def draw(rows: Rows, most: int, seed: int) -> NDArray[np.float32]:
     """All rows, or `most` of them drawn at random, in their order."""
-    if len(rows) <= most:
-        return _whole(rows[:])
-    chosen = np.random.default_rng(seed).choice(len(rows), most, replace=False)
-    return rows[np.sort(chosen)]
+    return _whole(rows[:]) if len(rows) <= most else rows[draw_places(len(rows), most, seed)]
+
+
+def draw_places(items: int, most: int, seed: int) -> NDArray[np.intp]:
+    """Which rows of so many `draw` draws, in their order."""
+    if items <= most:
+        return np.arange(items)
+    return np.sort(np.random.default_rng(seed).choice(items, most, replace=False))
 
 
 def _whole(rows: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -8,21 +8,27 @@ import hashlib
 import os
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from models.errors import InvalidInputError
 from models.evaluation.baselines import baselines
+from models.evaluation.copies import at_rank_one
 from models.evaluation.fingerprint import take_fingerprint
 from models.evaluation.quality import Evaluation, Quality, evaluate
 from models.evaluation.split import split
 from models.evaluation.verdict import verdict
-from models.features import MODALITIES, Features
+from models.features import MODALITIES, Document, Features
+from models.features.ngrams import NgramFeatures
 from models.rows import Rows, blocks
 from models.training.config import CHECKPOINT_SECONDS, STARTS, Config
 from models.training.corruption import Corruption
-from models.training.objectives import OBJECTIVES
+from models.training.objectives import DUPLICATES, OBJECTIVES
 from models.versions import next_folder
 from scripts.console import print_quality, run, track
 from scripts.datasets import DATA_DIR_HELP, DATA_HELP, Dataset, open_dataset
@@ -40,6 +46,9 @@ if TYPE_CHECKING:
 
 HELD_OUT = 0.2
 MOST_QUERIES = 1000
+MOST_COPIED = 500
+PURPOSES = {"similar": "hashing", "duplicates": DUPLICATES}
+MOST_ITEMS = {"similar": Config.sample, "duplicates": 20_000}
 REPORTED_BITS = (16, 32, 64, 128, 256)
 
 
@@ -48,12 +57,12 @@ def main() -> None:
     arguments = parse()
     config = Config(
         bits=arguments.bits,
-        objective=arguments.objective,
+        objective=arguments.objective or PURPOSES[arguments.purpose],
         epochs=arguments.epochs,
         hidden=arguments.hidden,
         tied=arguments.tied,
         start=arguments.start,
-        sample=arguments.sample,
+        sample=arguments.sample or MOST_ITEMS[arguments.purpose],
         seed=arguments.seed,
         device=arguments.device,
         weights=dict(arguments.weight),
@@ -70,6 +79,8 @@ def main() -> None:
     if arguments.report is not None:
         check_writable(arguments.report.parent)
         check_folder(arguments.report)
+    if arguments.purpose == "duplicates" and data.modality == "text" and arguments.encoder is None:
+        arguments.extractor = arguments.extractor or NgramFeatures.name
     features = pick_features(data, arguments)
     # With PyTorch, seconds to import: what can be refused without it is refused by now.
     from models.training.ranks import joined
@@ -106,6 +117,7 @@ def lead(
     """Read, train, measure, write, report."""
     from models.training.candidates import Kept, Saving, Training, fit_again, train
     from models.training.checkpoint import run_key
+    from models.training.views import view_rows
     from scripts.training import export, progress_of, write_next
 
     rows, labels = read_rows(data, features, arguments.threads)
@@ -119,6 +131,7 @@ def lead(
         Saving(prefix, arguments.checkpoint_seconds),
         progress_of(config.bits),
         lambda numbers: track(numbers, "neighbours"),
+        lambda places: view_rows(features, documents_at(data, parts.base_numbers[places]), config.seed),
     )
     if not arguments.resume:
         training.saving.clear()
@@ -136,7 +149,15 @@ def lead(
     seconds = time.monotonic() - started
     evaluation = Evaluation(parts, track)
     card, name = made.hasher.card, config.objective
-    table = evaluate(evaluation, {name: made.hasher.logits, **baselines(parts.base, config.bits)})
+    encoders = {name: made.hasher.logits, **baselines(parts.base, config.bits)}
+    table = evaluate(evaluation, encoders)
+    copies = {}
+    if name == DUPLICATES:
+        # Other views than training saw, of items that it did not see.
+        documents = documents_at(data, parts.query_numbers[:MOST_COPIED])
+        views = np.concatenate(list(view_rows(features, documents, config.seed + 1)))
+        copies = {each: at_rank_one(encode, parts.queries[: len(views)], views) for each, encode in encoders.items()}
+        card["copies_at_rank_one"] = copies
     card["data"] = {"name": data.name, "items": len(parts.base), "sha256": sha256}
     # Of items that training did not see, as those to come are.
     card["fingerprint"] = asdict(take_fingerprint(made.hasher, parts.queries))
@@ -149,6 +170,9 @@ def lead(
     trained_on = min(len(parts.base), config.sample)
     print(f"{len(parts.queries)} held-out queries against {len(parts.base)} items, {trained_on} trained on:")
     print_quality(table)
+    if copies:
+        shares = ", ".join(f"{each} {share:.4f}" for each, share in copies.items())
+        print(f"Altered copies of held-out items whose original is at rank 1: {shares}.")
     for sentence in verdict(table):
         print(sentence)
     if kept.choice is not None:
@@ -167,6 +191,13 @@ def lead(
             by_bits[bits] = evaluate(evaluation, {name: other.logits, **baselines(parts.base, bits)})
         material = Material(made.hasher, made.trained, parts, data, table, dict(sorted(by_bits.items())), seconds)
         print(f"wrote {write_report(arguments.report, material)}")
+
+
+def documents_at(data: Dataset, numbers: NDArray[np.intp]) -> Iterator[Document]:
+    """The documents of some items, in the order of their numbers, which rise; with a progress bar."""
+    wanted = set(numbers.tolist())
+    items = (item.document for number, item in enumerate(data.walk()) if number in wanted)
+    yield from track(items, "views", len(wanted))
 
 
 def lengths(arguments: argparse.Namespace) -> list[int]:
@@ -190,7 +221,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, help="directory for hasher folders")
     parser.add_argument("--modality", choices=MODALITIES, help="default: what DATA holds")
     parser.add_argument("--bits", type=whole, default=64, help="code length, a multiple of 8 (default 64)")
-    parser.add_argument("--objective", choices=OBJECTIVES, default="hashing", help="default hashing")
+    parser.add_argument("--for", dest="purpose", choices=PURPOSES, default="similar", help="default similar")
+    objectives = [name for name in OBJECTIVES if name != DUPLICATES]
+    parser.add_argument("--objective", choices=objectives, help="default hashing")
     parser.add_argument("--name", help="name of the hasher (default: DATA's)")
     parser.add_argument(
         "--epochs", type=whole, help="passes over the items (default: 800 steps, fewer of few items; at least 2 passes)"
@@ -200,7 +233,7 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--tied", action="store_true", help="the decoder has the encoder's weights, transposed")
     parser.add_argument("--start", choices=STARTS, default="pca-itq", help="of the network (default pca-itq)")
-    parser.add_argument("--sample", type=whole, default=Config.sample, help="items trained on at most (default 100000)")
+    parser.add_argument("--sample", type=positive, help="items trained on at most (100000, for duplicates 20000)")
     parser.add_argument("--seed", type=whole, default=0)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ... (default auto)")
     parser.add_argument("--threads", type=positive, default=1, help="CPU threads; other numbers may change last digits")
@@ -215,7 +248,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--report", type=Path, metavar="DIR", help="write a page to look at; trains more code lengths")
     parser.add_argument("--data-dir", type=Path, help=DATA_DIR_HELP)
     add_feature_options(parser)
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.purpose == "duplicates" and (arguments.objective or arguments.corruption):
+        parser.error("expected --for duplicates or an --objective and --corruption of your own, got both")
+    return arguments
 
 
 def weight(text: str) -> tuple[str, float]:

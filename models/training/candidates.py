@@ -24,7 +24,8 @@ from models.training.history import History
 from models.training.inputs import Projection
 from models.training.loop import Trained, fit
 from models.training.network import Autoencoder, start_at
-from models.training.prepare import draw_sample
+from models.training.objectives import DUPLICATES
+from models.training.prepare import Views, draw_sample
 from models.training.ranks import ALONE, Ranks
 from models.training.sample import Sample
 from models.training.sharing import share_sample
@@ -87,10 +88,13 @@ class Training:
     saving: Saving = Saving()
     bar: Bar = lambda _: lambda steps, _: steps
     search: Search = lambda numbers: numbers
+    views: Views | None = None
+    """Makes the views of the items that are trained on, for near-duplicates."""
 
     def draw(self, features: Rows | None, config: Config, principal: Principal | None = None) -> Sample:
         """The sample of features (n, d), in every process; only the first has features."""
-        sample = None if features is None else draw_sample(features, config, self.search, principal)
+        views = self.views if config.objective == DUPLICATES else None
+        sample = None if features is None else draw_sample(features, config, self.search, principal, views)
         return share_sample(sample, config, self.ranks)
 
     def fit(self, name: str, sample: Sample, config: Config) -> Trained:

@@ -129,7 +129,7 @@ class Config:
         return self._sizes(items)[0]
 
     def _sizes(self, items: int) -> tuple[int, int]:
-        if self.resolved().few_steps:
+        if self.resolved().small_batches:
             for most, seeds, units in FEW_ITEMS:
                 if items < most:
                     return seeds, units

@@ -81,6 +81,8 @@ def fit(
         if objective.corruption and objective.corruption.level:
             # Drawn for the whole batch by every process, as one alone would.
             seen = ranks.share(objective.corruption.inputs(sample, rows, generator)).to(device)
+        if "views" in weights:
+            seen = ranks.share(sample.view(rows, generator)).to(device)
         if "contraction" in weights:
             seen = seen.clone().requires_grad_()
 

@@ -17,10 +17,14 @@ class Objective:
     """What is done to the inputs, which are then to be reconstructed clean."""
     full_decorrelation_at: int = 0
     """Items from which on the decorrelation has its full weight; below, its weight is in proportion to the items."""
+    small_batches: bool = False
+    """Whether few items make for small batches and networks."""
     few_steps: bool = False
     """Whether small corpora are trained on for fewer steps than 800."""
 
 
+DUPLICATES = "duplicates"
+"""The objective that sees views of the documents; all others see the documents alone."""
 OBJECTIVES: dict[str, Objective] = {
     "hashing": Objective(
         {
@@ -33,7 +37,11 @@ OBJECTIVES: dict[str, Objective] = {
         binary=True,
         corruption=Corruption("manifold", 0.5),
         full_decorrelation_at=20_000,
+        small_batches=True,
         few_steps=True,
+    ),
+    "duplicates": Objective(
+        {"reconstruction": 4.0, "views": 1.0, "decorrelation": 20.0, "balance": 1.0}, binary=True, small_batches=True
     ),
     "undercomplete": Objective({"reconstruction": 1.0}),
     "sparse": Objective({"reconstruction": 1.0, "sparsity": 1e-3}),

@@ -10,6 +10,8 @@ from models.training.graph import Track, neighbour_graph
 from models.training.inputs import Projection
 from models.training.smoothing import smooth
 
+VIEWED = 0.75
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -24,6 +26,8 @@ class Sample:
     neighbours: int
     seed: int
     track: Track = lambda numbers: numbers
+    views: Tensor | None = None
+    """Inputs (n, v, r) of v views of each item, where documents were altered for training."""
 
     def project(self, features: Tensor) -> Tensor:
         """Inputs (m, r) of features (m, d) on the CPU, in single precision."""
@@ -35,6 +39,15 @@ class Sample:
         projection = self.projection
         into = torch.from_numpy(projection.directions * projection.scale).float()
         return torch.from_numpy(projection.mean).float(), into
+
+    def view(self, rows: Tensor, generator: torch.Generator) -> Tensor:
+        """Inputs (m, r) of the items `rows` (m,), three in four as one of their views, drawn at random."""
+        clean = self.inputs[rows]
+        if self.views is None:
+            return clean
+        drawn = torch.randint(self.views.shape[1], (len(rows),), generator=generator)
+        altered = torch.rand((len(rows), 1), generator=generator) < VIEWED
+        return torch.where(altered, self.views[rows, drawn], clean)
 
     @cached_property
     def graph(self) -> Tensor:

@@ -34,13 +34,17 @@ def _pack(sample: Sample, config: Config) -> bytes:
     }
     if config.needs_graph:
         tensors["graph"] = sample.graph.contiguous()
+    if sample.views is not None:
+        tensors["views"] = sample.views.contiguous()
     return bytes(save(tensors))
 
 
 def _unpack(content: bytes, config: Config) -> Sample:
     tensors = load(content)
     projection = Projection(tensors["mean"].numpy(), tensors["directions"].numpy(), float(tensors["scale"]))
-    sample = Sample(tensors["features"], projection, tensors["inputs"], config.neighbours, config.seed)
+    sample = Sample(
+        tensors["features"], projection, tensors["inputs"], config.neighbours, config.seed, views=tensors.get("views")
+    )
     if "graph" in tensors:
         # As if it had been asked for.
         vars(sample)["graph"] = tensors["graph"]

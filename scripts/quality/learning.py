@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from models.errors import InvalidInputError
 from models.evaluation.baselines import Encode
 from models.features import Document, Features
-from models.features.normalisation import Normalisation
-from models.features.static import StaticFeatures
+from models.features.ngrams import NgramFeatures
 from models.rows import Rows
 from models.training.candidates import Training, train
 from models.training.config import Config
+from models.training.views import views_of
 from scripts.console import track
 from scripts.training import export, progress_of
 
@@ -43,22 +43,27 @@ class Learner:
         purpose: str = SIMILAR,
         documents: Sequence[Document] | None = None,
     ) -> None:
-        self._features, self._seed, self._purpose = features, seed, purpose
-        self._rows = rows
+        self._features, self._seed, self._rows = features, seed, rows
+        self._objective = "hashing"
+        self._views = None
+        if purpose == DUPLICATES:
+            if documents is None:
+                raise ValueError("expected documents to make views of, got none")
+            self._objective, self._views = "duplicates", views_of(features, documents, seed)
 
     def learn(self, bits: int) -> Learned:
         """A hasher of so many bits."""
         started = time.monotonic()
-        weights = {"smoothed_similarity": 0.0} if self._purpose == DUPLICATES else {}
-        config = Config(bits=bits, seed=self._seed, weights=weights)
-        kept = train(self._rows, config, Training(bar=progress_of(bits)))
+        config = Config(bits=bits, objective=self._objective, seed=self._seed)
+        training = Training(bar=progress_of(bits), views=self._views)
+        kept = train(self._rows, config, training)
         hasher = export("benchmark@1", self._features, kept, config).hasher
         return Learned(hasher.logits, kept.name, time.monotonic() - started)
 
 
 def near_copy_features() -> Features:
     """The features of texts that `scripts.train --for duplicates` takes."""
-    return StaticFeatures.pretrained(Normalisation())
+    return NgramFeatures()
 
 
 def extract(features: Features, documents: Sequence[Document]) -> NDArray[np.float32]:

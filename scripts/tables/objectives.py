@@ -13,7 +13,7 @@ from models.evaluation.baselines import baselines
 from models.evaluation.quality import Evaluation, Quality
 from models.evaluation.split import Split, part, split
 from models.training.config import Config
-from models.training.objectives import OBJECTIVES
+from models.training.objectives import DUPLICATES, OBJECTIVES
 from models.training.prepare import draw_sample
 from scripts.console import print_quality, track
 from scripts.datasets import Dataset, open_dataset
@@ -28,13 +28,15 @@ TAKEN_APART_AT = 64
 SHARE = 0.1
 QUERIES = 2000
 DEFAULT = "hashing"
+ALONE = [name for name in OBJECTIVES if name != DUPLICATES]
+"""Objectives that see no views of documents."""
 
 
 def add_benchmark_options(parser: argparse.ArgumentParser) -> None:
     """The options that `print_benchmark` reads."""
     parser.add_argument("--benchmark", metavar="DATA", help="train every objective at every length and compare")
     parser.add_argument("--bits", type=whole, nargs="+", help="of --benchmark (default 16 32 64 128 256)")
-    parser.add_argument("--objectives", nargs="+", choices=OBJECTIVES, default=list(OBJECTIVES), help="of --benchmark")
+    parser.add_argument("--objectives", nargs="+", choices=ALONE, default=ALONE, help="of --benchmark")
     parser.add_argument(
         "--epochs", type=whole, help="of --benchmark: passes over the items (default: as scripts.train)"
     )

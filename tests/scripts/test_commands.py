@@ -122,3 +122,22 @@ def test_vectors_from_npz_and_ndjson_give_equal_codes(tmp_path: Path) -> None:
         done = run("scripts.encode", tmp_path / "v", tmp_path / name, "--out", tmp_path / f"{name}.npy")
         assert done.returncode == 0, done.stderr
     assert np.array_equal(np.load(tmp_path / "v.npz.npy"), np.load(tmp_path / "v.jsonl.npy"))
+
+
+def test_for_duplicates_texts_are_ngrams_and_copies_are_counted(tmp_path: Path) -> None:
+    lines = (json.dumps({"id": str(i), "text": f"item {i} of {i % 9}: {i * i} words in a list"}) for i in range(80))
+    (tmp_path / "t.ndjson").write_text("\n".join(lines))
+    options = (tmp_path / "t.ndjson", "--for", "duplicates", "--bits", 16, "--epochs", 2, "--out", tmp_path)
+    done = run("scripts.train", *options)
+    assert done.returncode == 0, done.stderr
+    card = Hasher.load(tmp_path / "t@1").card
+    assert card["features"]["extractor"] == "ngrams"
+    assert card["objective"] == "duplicates"
+    shares = card["copies_at_rank_one"]
+    assert set(shares) == {"duplicates", "PCA-ITQ", "PCA sign", "random projections"}
+    assert 0.2 < shares["duplicates"] <= 1
+    assert f"original is at rank 1: duplicates {shares['duplicates']:.4f}, PCA-ITQ" in done.stdout
+    for own in (("--objective", "sparse"), ("--corruption", "masking=0.1")):
+        refused = run("scripts.train", *options, *own)
+        assert refused.returncode == 2
+        assert "expected --for duplicates or an --objective and --corruption of your own, got both" in refused.stderr

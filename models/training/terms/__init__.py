@@ -12,6 +12,7 @@ from models.training.terms.prediction import Prediction
 from models.training.terms.reconstruction import Reconstruction
 from models.training.terms.sparsity import GaussianSparsity, Sparsity
 from models.training.terms.step import Data, Step
+from models.training.terms.views import Views
 
 Term = Callable[[Step], Tensor]
 
@@ -24,6 +25,7 @@ TERMS: dict[str, Callable[[Data], Term]] = {
     "weight_decay": WeightDecay,
     "similarity": Similarity,
     "smoothed_similarity": SmoothedSimilarity,
+    "views": Views,
     "balance": Balance,
     "decorrelation": Decorrelation,
 }

@@ -37,7 +37,8 @@ def test_every_method_is_in_the_table_of_its_length(tiny: Path, capsys: pytest.C
     assert len(taken_apart) == 6
     short = ["hashing", "sparse", "PCA-ITQ", "PCA sign", "random projections"]
     assert [row["name"] for row in figures["bits"]["8"]] == short
-    assert [row["name"] for row in figures["bits"]["64"]] == [*taken_apart, "sparse", "PCA-ITQ", "random projections"]
+    linear = ["PCA-ITQ", "unrotated sign", "random projections"]
+    assert [row["name"] for row in figures["bits"]["64"]] == [*taken_apart, "sparse", *linear]
     shown = capsys.readouterr().out
     assert "20 queries against 180 items" in shown
     for table in figures["bits"].values():
@@ -79,4 +80,7 @@ def test_one_thing_at_a_time(capsys: pytest.CaptureFixture[str]) -> None:
         with pytest.raises(SystemExit) as stopped:
             evaluate.parse(wrong)
         assert stopped.value.code == 2
-        assert "expected HASHER and DATA, or --benchmark DATA, or --contractive-table" in capsys.readouterr().err
+        assert (
+            "expected HASHER and DATA, --benchmark DATA, --noise-table DATA, or --contractive-table"
+            in capsys.readouterr().err
+        )
