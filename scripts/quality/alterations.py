@@ -148,7 +148,7 @@ ALTERATIONS = (
     Alteration("grey", True, grey),
     Alteration("border", True, border),
     Alteration("text on it", True, write_on),
-    Alteration("contrast", False, contrast),
+    Alteration("contrast", True, contrast),
     Alteration("gamma", False, gamma),
     Alteration("shear", False, shear),
     Alteration("perspective", False, perspective),

@@ -14,14 +14,15 @@ from models.codes import Codes, hamming, pack
 from models.evaluation.baselines import Encode, baselines
 from models.evaluation.metrics import precision_at, tie_groups
 from models.features.pixels import PixelFeatures
+from models.itq import principal_directions
 from scripts.console import track
 from scripts.quality.alterations import ALTERATIONS, encoded
-from scripts.quality.learning import DUPLICATES, LEARNED, Learner, extract
+from scripts.quality.learning import DUPLICATES, LEARNED, Learner
 from scripts.quality.near_copies import NOT_INSTALLED
 from scripts.quality.plan import Plan
 from scripts.quality.results import Cell, Figures
 from scripts.quality.rivals import picture_hashes
-from scripts.quality.sources import read_pictures
+from scripts.quality.sources import extract, read_pictures
 
 DATA = ("stamps", "fashion-mnist")
 TRAIN_SHARE = 0.6
@@ -63,11 +64,11 @@ def _measure(cell: Cell, pictures: list[Picture], plan: Plan) -> Iterator[Figure
     features = PixelFeatures(SIDE, SIDE, "RGB")
     documents = [encoded(picture) for picture in searched[:seen]]
     rows = extract(features, documents)
-    learner = Learner(features, rows, cell.seed, DUPLICATES, documents)
+    learner, principal = Learner(features, rows, cell.seed, DUPLICATES, documents), principal_directions(rows)
     for bits in plan.bits:
         learned = learner.learn(bits)
         yield figures(LEARNED, bits, _encoder(features, learned.encode), learned.kept, learned.seconds)
-        for name, encode in baselines(rows, bits).items():
+        for name, encode in baselines(rows, bits, principal).items():
             yield figures(name, bits, _encoder(features, encode))
     for name, make in picture_hashes().items():
         if make is None:

@@ -4,10 +4,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
-from models.errors import InvalidInputError
 from models.evaluation.baselines import Encode
 from models.features import Document, Features
 from models.features.ngrams import NgramFeatures
@@ -15,11 +11,9 @@ from models.rows import Rows
 from models.training.candidates import Training, train
 from models.training.config import Config
 from models.training.views import views_of
-from scripts.console import track
 from scripts.training import export, progress_of
 
 LEARNED = "trained"
-BATCH = 256
 SIMILAR, DUPLICATES = "similar", "duplicates"
 
 
@@ -64,14 +58,3 @@ class Learner:
 def near_copy_features() -> Features:
     """The features of texts that `scripts.train --for duplicates` takes."""
     return NgramFeatures()
-
-
-def extract(features: Features, documents: Sequence[Document]) -> NDArray[np.float32]:
-    """Features (n, d) of documents, of which none may be bad."""
-    found = []
-    for start in track(range(0, len(documents), BATCH), "features"):
-        rows, faults = features.rows(documents[start : start + BATCH])
-        for place, fault in faults.items():
-            raise InvalidInputError(f"document {start + place}: {fault}")
-        found.append(rows)
-    return np.concatenate(found)

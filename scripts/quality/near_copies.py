@@ -16,14 +16,15 @@ from models.codes import hamming, pack
 from models.evaluation.baselines import Encode, baselines
 from models.evaluation.metrics import precision_at, tie_groups
 from models.features import Features
+from models.itq import principal_directions
 from scripts.quality import rivals
 from scripts.quality.edits import EDITS, Edit
-from scripts.quality.learning import DUPLICATES, LEARNED, Learner, extract, near_copy_features
+from scripts.quality.learning import DUPLICATES, LEARNED, Learner, near_copy_features
 from scripts.quality.natural import Pairs, near_copies
 from scripts.quality.plan import Plan
 from scripts.quality.removal import Groups, Removal, choose, judge, sweep
 from scripts.quality.results import Cell, Figures
-from scripts.quality.sources import read_texts
+from scripts.quality.sources import extract, read_texts
 
 DATA = ("docstrings", "manpages")
 NOT_INSTALLED = "not installed: pip install -c constraints.txt '.[jobs]'"
@@ -101,11 +102,11 @@ def _methods(texts: list[str], plan: Plan, seed: int) -> Iterator[tuple[Method, 
     features = near_copy_features()
     corpora = (mix_copies(chosen_on, number, features, rng), mix_copies(measured_on, number, features, rng))
     rows = extract(features, train)
-    learner = Learner(features, rows, seed, DUPLICATES, train)
+    learner, principal = Learner(features, rows, seed, DUPLICATES, train), principal_directions(rows)
     for bits in plan.bits:
         learned = learner.learn(bits)
         yield _by_codes(LEARNED, bits, learned.encode, learned.kept, learned.seconds), corpora
-        for name, encode in baselines(rows, bits).items():
+        for name, encode in baselines(rows, bits, principal).items():
             yield _by_codes(name, bits, encode), corpora
         if rivals.installed("datasketch"):
             yield _by_minhash_bits(bits), corpora

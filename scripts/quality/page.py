@@ -1,4 +1,4 @@
-"""Figures into a page: what stands below a heading that names a part is written anew, all other words are kept."""
+"""Figures into a page: those of a part stand at the end of the section with its name, and are written anew there."""
 
 import re
 from collections.abc import Iterator
@@ -8,6 +8,8 @@ from scripts.quality.results import Results
 from scripts.quality.sheets import losses, losses_sheet, sheets, verdict
 
 VERDICT, LOSSES = "verdict", "losses"
+COMMAND = "`python -m scripts.evaluate --benchmark jobs"
+"""What written figures start with: all from there to the end of their section is written anew."""
 HEADING = re.compile(r"^(#+) `?([\w/-]+)`?$")
 
 
@@ -15,13 +17,15 @@ def fill(page: str, results: Results, parts: list[str]) -> str:
     """The page with the figures of parts below the headings of their names, and of `verdict` and `losses`."""
     measured = [part for part in parts if results.medians(part)]
     bodies = {part: body(part, results) for part in measured}
-    bodies[VERDICT] = "\n".join(f"* {sentence}" for sentence in verdict(results, measured))
+    told = "\n".join(f"* {sentence}" for sentence in verdict(results, measured))
+    bodies[VERDICT] = f"{COMMAND}`, in words:\n\n{told}"
     found = losses(results, measured)
-    bodies[LOSSES] = losses_sheet(found).markdown() if found else "In no figure by more than 0.005."
-    lines = list(_filled(page.splitlines(), bodies))
+    lost = losses_sheet(found).markdown() if found else "In no figure by more than 0.005."
+    bodies[LOSSES] = f"{COMMAND}`, what it lost by more than 0.005:\n\n{lost}"
+    lines = list(_filled(page.splitlines(), bodies))[:-1]
     if bodies:
         raise InvalidInputError(f"expected a heading for each of {', '.join(bodies)} in the page, found none")
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines).rstrip() + "\n"
 
 
 def body(part: str, results: Results) -> str:
@@ -34,20 +38,23 @@ def body(part: str, results: Results) -> str:
     of = f"{seeds[0]} seed{'s' * (seeds[0] > 1)}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]} seeds"
     commits = ", ".join(commit for commit in results.commits(part) if commit) or "unknown"
     return (
-        f"{tables}\n\n`python -m scripts.evaluate --benchmark jobs --only {part}`: medians of {of}, "
-        f"{results.seconds(part) / 60:.0f} minutes, code at {commits}."
+        f"{COMMAND} --only {part}`: medians of {of}, {results.seconds(part) / 60:.0f} minutes, code at {commits}.\n\n"
+        f"{tables}"
     )
 
 
 def _filled(lines: list[str], bodies: dict[str, str]) -> Iterator[str]:
-    """The lines, with bodies in place of what stood below their headings; bodies that were used are taken out."""
-    replaced = False
-    for line in lines:
+    """The lines, with bodies at the ends of the sections of their names; bodies that were used are taken out."""
+    body = ""
+    old = False
+    for line in [*lines, "#"]:
         if line.startswith("#"):
-            heading = HEADING.match(line)
-            replaced = heading is not None and heading[2] in bodies
-            yield line
-            if heading is not None and replaced:
-                yield from ("", *bodies.pop(heading[2]).splitlines(), "")
-        elif not replaced:
+            if body:
+                yield from (body, "")
+            body, old = "", False
+            if (heading := HEADING.match(line)) is not None:
+                body = bodies.pop(heading[2], "")
+        if body and line.startswith(COMMAND):
+            old = True
+        if not old:
             yield line

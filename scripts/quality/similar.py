@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from models.evaluation.baselines import baselines
 from models.evaluation.quality import Evaluation, Quality
+from models.itq import principal_directions
 from scripts.console import track
 from scripts.quality.learning import LEARNED, Learner
 from scripts.quality.plan import Plan
@@ -24,7 +25,7 @@ COLUMNS = {
 
 def measure(part: str, plan: Plan) -> Iterator[list[Figures]]:
     """All cells of one data set that were not measured before, smallest first."""
-    source = open_similar(part.partition("/")[2], plan.cache, plan.encoders)
+    source = open_similar(part.partition("/")[2], max(plan.sizes), plan.cache, plan.encoders)
     for items in source.sizes(plan.sizes):
         for seed in range(plan.seeds):
             cells = [Cell(part, items, bits, seed) for bits in plan.bits]
@@ -34,7 +35,7 @@ def measure(part: str, plan: Plan) -> Iterator[list[Figures]]:
             parts = source.split(items, plan.queries, seed)
             evaluation = Evaluation(parts, track)
             floats = evaluation.floats()
-            learner = Learner(source.features, parts.base, seed)
+            learner, principal = Learner(source.features, parts.base, seed), principal_directions(parts.base)
             for cell in left:
                 bits = cell.bits or 0
                 learned = learner.learn(bits)
@@ -44,7 +45,7 @@ def measure(part: str, plan: Plan) -> Iterator[list[Figures]]:
                         learned.seconds,
                     )
                 ]  # fmt: skip
-                for name, encode in baselines(parts.base, bits).items():
+                for name, encode in baselines(parts.base, bits, principal).items():
                     started = time.monotonic()
                     quality = evaluation.codes(name, encode)
                     found.append(Figures(cell, name, bits, _values(quality), "", time.monotonic() - started))

@@ -1,7 +1,9 @@
 """The data of the benchmark: rows with labels for similar items, texts and pictures for near-copies."""
 
+import hashlib
 import io
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,20 +13,21 @@ from PIL import Image
 
 from models.errors import InvalidInputError
 from models.evaluation.split import Labels, Split
-from models.features import Features
+from models.features import Document, Features
+from models.features.encoder_folder import open_encoder
 from models.features.normalisation import Normalisation
 from models.features.pixels import PixelFeatures
 from models.features.static import StaticFeatures
 from models.features.vector import VectorFeatures
 from models.rows import Selection
+from scripts.console import track
 from scripts.datasets import Dataset, open_dataset
-from scripts.datasets import image_folder as folders
 from scripts.quality import manpages
 from scripts.rows import read_rows
 
-STAMPS = Path("/usr/share/tuxpaint/stamps")
 QUERIES = 1000
 SHARE = 0.2
+BATCH = 1024
 SIDE = 112
 """Fashion-MNIST's pictures have 28 pixels a side: enlarged four times, they can be altered as pictures are."""
 
@@ -65,22 +68,69 @@ class Source:
         return min(QUERIES, round(SHARE * len(self.rows)))
 
 
-def open_similar(name: str, cache: Path, encoders: Path) -> Source:
-    """A data set of the part `similar`."""
-    if name == "glove":
-        return _source(open_dataset("glove"), None)
-    if name == "fashion-mnist":
-        return _source(open_dataset("fashion-mnist"), PixelFeatures(28, 28, "L"))
-    if name == "glosses":
-        return _source(open_dataset("wordnet"), StaticFeatures.pretrained(Normalisation()))
+def open_similar(name: str, most: int, cache: Path, encoders: Path) -> Source:
+    """A data set of the part `similar`; of many texts for an encoder, those that `most` base items need."""
+    match name:
+        case "glove":
+            data = open_dataset("glove")
+            return _source(data, VectorFeatures.like(next(data.walk()).document))
+        case "fashion-mnist":
+            return _source(open_dataset("fashion-mnist"), PixelFeatures(28, 28, "L"))
+        case "glosses":
+            return _source(open_dataset("wordnet"), StaticFeatures.pretrained(Normalisation()))
+        case "minilm-glosses":
+            return _encoded(open_dataset("wordnet"), encoders / "minilm", cache, most + QUERIES)
+        case "minilm-docstrings":
+            return _encoded(open_dataset("pydocs"), encoders / "minilm", cache, most + QUERIES)
+        case "stamps":
+            return _encoded(open_dataset("stamps"), encoders / "efficientnet-lite0", cache, most + QUERIES)
     raise InvalidInputError(f"expected a data set of the part similar, got {name!r}")
 
 
-def _source(data: Dataset, features: Features | None) -> Source:
-    if features is None:
-        features = VectorFeatures.like(next(data.walk()).document)
+def _source(data: Dataset, features: Features) -> Source:
     rows, labels = read_rows(data, features)
     return Source(features, rows, labels, data.test)
+
+
+def _encoded(data: Dataset, folder: Path, cache: Path, most: int) -> Source:
+    """Features of an encoder, of at most so many items drawn at random; they are kept for the next run."""
+    if not folder.is_dir():
+        raise InvalidInputError(
+            f"expected an encoder in {folder}, found none: scripts/install-encoders, then "
+            f"python -m scripts.encoder add {folder.name} --out {folder.parent}"
+        )
+    features = open_encoder(folder)
+    chosen = set(np.random.default_rng(0).permutation(data.size)[:most].tolist())
+    items = [item for number, item in enumerate(data.walk()) if number in chosen]
+    labels = np.array([item.label or "" for item in items])
+    documents = [item.document for item in items]
+    digest = hashlib.sha256(json.dumps(features.settings(), sort_keys=True).encode())
+    for name, content in sorted(features.files().items()):
+        digest.update(name.encode() + hashlib.sha256(content).digest())
+    for document in documents:
+        content = document.encode() if isinstance(document, str) else np.asarray(document).tobytes()
+        digest.update(hashlib.sha256(content).digest())
+    file = cache / f"{folder.name}-{digest.hexdigest()[:16]}.npy"
+    if file.exists():
+        rows = np.load(file, allow_pickle=False)
+    else:
+        rows = extract(features, documents)
+        cache.mkdir(parents=True, exist_ok=True)
+        beside = file.with_suffix(".part.npy")
+        np.save(beside, rows)
+        beside.rename(file)
+    return Source(VectorFeatures(features.dimension), rows, labels)
+
+
+def extract(features: Features, documents: Sequence[Document]) -> NDArray[np.float32]:
+    """Features (n, d) of documents, of which none may be bad."""
+    found = []
+    for start in track(range(0, len(documents), BATCH), "features"):
+        rows, faults = features.rows(documents[start : start + BATCH])
+        for place, fault in faults.items():
+            raise InvalidInputError(f"document {start + place}: {fault}")
+        found.append(rows)
+    return np.concatenate(found)
 
 
 def read_texts(name: str) -> list[str]:
@@ -95,11 +145,7 @@ def read_texts(name: str) -> list[str]:
 def read_pictures(name: str) -> list[Image.Image]:
     """The pictures of `stamps`, or the test images of `fashion-mnist` enlarged: RGB, on white."""
     if name == "stamps":
-        if not STAMPS.is_dir():
-            raise InvalidInputError(
-                f"expected pictures in {STAMPS}, found no such folder; on Debian: apt install tuxpaint-stamps-default"
-            )
-        return [_opaque(content) for content in _contents(folders.load(STAMPS))]
+        return [_opaque(content) for content in _contents(open_dataset("stamps"))]
     data = open_dataset("fashion-mnist")
     images = [item.document for item in data.walk()][-data.test :]
     size = (SIDE, SIDE)

@@ -41,6 +41,6 @@ def test_a_whole_cell(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
         shares = [each.values[alteration.name] for alteration in ALTERATIONS]
         assert each.values["all"] == pytest.approx(np.mean(shares))
         kinds = each.values["trained kinds"], each.values["other kinds"]
-        assert np.average(kinds, weights=[9, len(ALTERATIONS) - 9]) == pytest.approx(each.values["all"])
+        assert np.average(kinds, weights=[10, len(ALTERATIONS) - 10]) == pytest.approx(each.values["all"])
     assert named["dHash"].values["JPEG"] == 1.0
     assert named["pHash"].values["all"] > 0.6

@@ -5,11 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from models.errors import InvalidInputError
 from models.evaluation.baselines import baselines
 from models.evaluation.quality import Evaluation
+from models.features.base import Extracted
 from models.features.vector import VectorFeatures
 from models.training import config
-from scripts.quality import similar
+from scripts.datasets.dataset import Dataset, Item
+from scripts.quality import similar, sources
 from scripts.quality.plan import Plan
 from scripts.quality.sources import Source
 
@@ -49,7 +52,7 @@ def test_the_queries_of_a_seed_are_those_of_every_size() -> None:
 def test_a_whole_cell(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
     monkeypatch.setattr(config, "MINIMUM_STEPS", 4)
     whole = source(300)
-    monkeypatch.setattr(similar, "open_similar", lambda name, cache, encoders: whole)
+    monkeypatch.setattr(similar, "open_similar", lambda name, most, cache, encoders: whole)
     plan = Plan(tmp_path, tmp_path, sizes=[100, 1000], bits=[8], seeds=2, queries=20)
     cells = list(similar.measure("similar/any", plan))
     assert [(each[0].cell.items, each[0].cell.seed, each[0].cell.bits) for each in cells] == [
@@ -72,3 +75,40 @@ def test_a_whole_cell(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
         )
     ]
     assert [(cell.items, cell.seed) for cell in left] == [(240, 1)]
+
+
+class Counting(VectorFeatures):
+    """An encoder of texts that counts how many it was given."""
+
+    def __init__(self) -> None:
+        super().__init__(2)
+        self.given = 0
+
+    def rows(self, documents, query: bool = False) -> Extracted:
+        self.given += len(documents)
+        return Extracted(np.array([[len(text), text.count("e")] for text in documents], np.float32), {})
+
+
+def test_the_features_of_an_encoder_are_kept_for_the_next_run(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+    (tmp_path / "encoders" / "minilm").mkdir(parents=True)
+    encoder = Counting()
+    monkeypatch.setattr(sources, "open_encoder", lambda folder: encoder)
+    items = [Item(str(number), "e" * (number % 5) + "x" * number, str(number % 3)) for number in range(40)]
+    monkeypatch.setattr(sources, "open_dataset", lambda name: Dataset(name, "text", 40, lambda: iter(items)))
+    monkeypatch.setattr(sources, "QUERIES", 10)
+    folders = tmp_path / "cache", tmp_path / "encoders"
+    first, again = (sources.open_similar("minilm-docstrings", 20, *folders) for _ in range(2))
+    assert encoder.given == len(first.rows) == 30
+    assert first.rows.tolist() == again.rows.tolist()
+    assert first.labels is not None
+    by_row = {(len(item.document), item.document.count("e")): item.label for item in items}
+    assert [by_row[tuple(map(int, row))] for row in first.rows] == first.labels.tolist()
+    items[0] = Item("0", "other", "0")
+    items[1] = Item("1", "another", "1")
+    sources.open_similar("minilm-docstrings", 40, *folders)
+    assert encoder.given == 30 + 40
+
+
+def test_an_encoder_that_is_not_there_is_told_with_what_makes_it(tmp_path) -> None:
+    with pytest.raises(InvalidInputError, match=r"python -m scripts\.encoder add minilm"):
+        sources.open_similar("minilm-docstrings", 20, tmp_path, tmp_path)

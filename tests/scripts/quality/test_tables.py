@@ -103,8 +103,14 @@ Words.
 
 ### verdict
 
+`python -m scripts.evaluate --benchmark jobs`: old
+
 old
 ### `similar/glosses`
+
+What it is.
+
+`python -m scripts.evaluate --benchmark jobs --only similar/glosses`: old
 
 | old | table |
 
@@ -119,7 +125,15 @@ Stays.
 def test_a_page_keeps_its_words_and_gets_new_figures() -> None:
     page = fill(PAGE, measured(), [PART, "similar/glove"])
     assert "old" not in page
-    for part in ("Words.", "## Another\n\nStays.", "| 500 | 64 |", "--only similar/glosses`", "4 of 5", "abc"):
+    for part in (
+        "Words.",
+        "What it is.\n\n`python",
+        "## Another\n\nStays.",
+        "| 500 | 64 |",
+        "--only similar/glosses`",
+        "4 of 5",
+        "abc",
+    ):
         assert part in page
     assert page.index("### verdict") < page.index("4 of 5") < page.index("### `similar") < page.index("| 500")
     assert fill(page, measured(), [PART]) == page
