@@ -28,6 +28,7 @@ from service.store.open_reads import OpenReads
 from service.store.reader import Reader
 from service.store.recoding_reader import RecodingReader
 from service.store.recoding_writer import RecodingWriter
+from service.store.remover import Remover
 from service.store.writer import Writer
 from service.telemetry.stages import Stages, untimed
 
@@ -43,10 +44,16 @@ class Opened:
     analyses: Analyses
     recodings: Recodings
     jobs: Jobs
+    remover: Remover
     open_reads: OpenReads
 
     def load(self) -> None:
-        """Verify the database and load all codes, at once; raises DamagedStoreError."""
+        """Verify the database and load all codes, at once; raises DamagedStoreError.
+
+        First the deletions are finished that were begun before.
+        """
+        self.remover.finish()
+        self.remover.start()
         with ThreadPoolExecutor(1) as beside:
             checked = beside.submit(self._check)
             self.follower.catch_up()
@@ -88,15 +95,20 @@ def opened(database: Path, hashers: Hashers, stages: Stages = untimed, threads: 
         follower = Follower(changes, upkeep, stack.enter_context(closing(Cores(threads))))
         matching = Matching(*(reader_of() for _ in range(2)))
         pairs, steps, seeking = (recoding_reader() for _ in range(3))
-        backend = Embedded(database, writer, reader, pages, pairs, follower, matching, open_reads, stages)
+        remover = stack.enter_context(
+            closing(Remover(writer, reader_of(), database.with_name(f"{database.name}-removing")))
+        )
+        backend = Embedded(
+            database, writer, reader, pages, reader_of(), pairs, follower, matching, remover.wake, open_reads, stages
+        )
         collections = Collections(backend, hashers, Upserts(backend, hashers, stages), stages)
         # One that is read for as long as all ids take, and one for what takes seconds.
         moments, samples = (EmbeddedMoments(reader_of(), follower) for _ in range(2))
         duplicates = Duplicates(backend, moments)
         analyses = Analyses(backend, samples, hashers)
-        coding = RecodingWriter(writer)
+        coding = RecodingWriter(writer, recoding_reader())
         recodings = Recodings(reader, pairs, steps, coding, CodingAnew(hashers))
         works: dict[Kind, Work] = {"recode": Work(recodings.step, True), "discard": Work(coding.sweep)}
         lock = database.with_name(f"{database.name}-jobs")
         jobs = stack.enter_context(closing(Jobs(pairs, seeking, coding, rows, works, lock, watching)))
-        yield Opened(database, collections, follower, duplicates, analyses, recodings, jobs, open_reads)
+        yield Opened(database, collections, follower, duplicates, analyses, recodings, jobs, remover, open_reads)

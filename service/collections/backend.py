@@ -18,7 +18,6 @@ from service.items import Match, Part, Wanted
 from service.store.pages import Asked, Page
 from service.store.schema import CollectionRow, CollectionSettings, IndexSettings, StoredItem
 from service.store.snapshots import Copied, Taken
-from service.store.writer import Deleted
 
 # Items of the collection that is written with another, by its number.
 Together = tuple[int, Sequence[StoredItem]]
@@ -37,6 +36,20 @@ class Source(Protocol):
 
         But for the id that `without` names at the query's place.
         """
+
+
+class Deletion(Protocol):
+    """A delete by a filter: `step` until that is true, then `finish`. Each step is short; for one thread at a time."""
+
+    @property
+    def found(self) -> int:
+        """How many items were found by now."""
+
+    def step(self) -> bool:
+        """Look on; returns whether to finish now."""
+
+    def finish(self, job: int = 0) -> int:
+        """Delete; returns how many items. Raises ConflictError where the job of that number was cancelled before."""
 
 
 class Backend(Protocol):
@@ -89,8 +102,8 @@ class Backend(Protocol):
     def delete(self, row: CollectionRow, ids: Sequence[str]) -> int:
         """Delete items by id; returns how many were there."""
 
-    def delete_matching(self, row: CollectionRow, condition: Condition, deleted: Deleted) -> int:
-        """Delete the items that a filter lets through; returns how many, `deleted` is told how many by now."""
+    def deletion(self, row: CollectionRow, condition: Condition) -> "Deletion":
+        """A delete of the items that a filter lets through, not begun yet."""
 
     def item(self, row: CollectionRow, item_id: str, carried: Collection[Part] = ()) -> StoredItem | None:
         """The item of that id, with the features or the document kept of it where it is to carry them, or None."""

@@ -14,7 +14,8 @@ from service.coding import carrying, kept_features
 from service.coding.comparing import Comparison, compare
 from service.coding.encoding import Coded, Given, Going, encode
 from service.coding.hashers import Hashers
-from service.collections.backend import Backend, Source
+from service.collections.backend import Backend, Deletion, Source
+from service.collections.deletion import NamedDeletion
 from service.collections.steadily import ATTEMPTS, steadily
 from service.collections.upserts import Upserts
 from service.errors import ConflictError, Fault, FaultsError, UnknownItemError, UnknownItemsError
@@ -26,7 +27,6 @@ from service.store import pages
 from service.store.errors import StoreBusyError, UnknownCollectionError, unknown_collection
 from service.store.schema import CollectionRow, CollectionSettings, Consistency, IndexSettings, KeepFeatures, StoredItem
 from service.store.snapshots import Copied, Taken
-from service.store.writer import Deleted
 from service.telemetry.stages import Stages, untimed
 from service.untold import untold
 
@@ -189,15 +189,22 @@ class Collections:
         """Delete items by id; returns how many were there."""
         return self._steadily(name, lambda row: self._backend.delete(row, ids))
 
-    def delete_matching(self, name: str, condition: Condition, deleted: Deleted = untold) -> int:
-        """Delete the items that a filter lets through; returns how many, `deleted` is told how many by now."""
+    def deletion(self, name: str, condition: Condition) -> Deletion:
+        """A delete of the items that a filter lets through, to be taken step by step."""
         if not names_a_field(condition):
             # Of a collection that is not there, that is told, as of any other filter.
             self._row(name)
             raise InvalidInputError(
                 "expected a condition on a field, got none (to delete all items, delete the collection)", "filter"
             )
-        return self._steadily(name, lambda row: self._backend.delete_matching(row, condition, deleted))
+        return NamedDeletion(self._backend, name, condition)
+
+    def delete_matching(self, name: str, condition: Condition) -> int:
+        """Delete the items that a filter lets through; returns how many."""
+        deletion = self.deletion(name, condition)
+        while not deletion.step():
+            pass
+        return deletion.finish()
 
     def search(self, name: str, queries: Sequence[Query], wanted: Wanted) -> Answer:
         """The items that are wanted for each query, in the order (distance, id), or (score, id) where ranked anew.

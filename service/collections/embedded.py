@@ -2,7 +2,7 @@
 
 import itertools
 from array import array
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,8 +18,10 @@ from service.index.collection import IndexState
 from service.index.follower import Follower
 from service.index.snapshot import Snapshot
 from service.items import Part
-from service.search.matching import Matching
+from service.search.matching import PASSED_OVER, Matching
 from service.search.ranking import Source
+from service.store.deleting import Deleting
+from service.store.deletions import FEW
 from service.store.errors import UnknownCollectionError
 from service.store.open_reads import OpenReads
 from service.store.pages import Asked, Page
@@ -27,21 +29,26 @@ from service.store.reader import Reader
 from service.store.recoding_reader import RecodingReader
 from service.store.schema import CollectionRow, CollectionSettings, IndexSettings, StoredItem
 from service.store.snapshots import Copied, Taken, take
-from service.store.writer import Deleted, Writer
+from service.store.writer import Writer
 from service.telemetry.stages import Stages, untimed
 
 
 @dataclass(frozen=True)
 class Embedded:
-    """One database and the index that follows it. `paging` reads pages alone: they are read at length."""
+    """One database and the index that follows it. `paging` and `finding` read pages and what is deleted, at length.
+
+    `removed` is called where rows of deleted items are left to be removed.
+    """
 
     database: Path
     writer: Writer
     reader: Reader
     paging: Reader
+    finding: Reader
     pairs: RecodingReader
     follower: Follower
     matching: Matching
+    removed: Callable[[], None]
     open_reads: OpenReads
     stages: Stages = untimed
 
@@ -78,7 +85,9 @@ class Embedded:
 
     def drop(self, row: CollectionRow) -> bool:
         """Delete a collection and all its items; False where it is gone already."""
-        return self.writer.delete_collection(row.number)
+        is_deleted = self.writer.delete_collection(row.number)
+        self.removed()
+        return is_deleted
 
     def state(self, row: CollectionRow) -> IndexState:
         """What is in this process's memory of it, up to every write that was committed before this call."""
@@ -97,11 +106,15 @@ class Embedded:
 
     def delete(self, row: CollectionRow, ids: Sequence[str]) -> int:
         """Delete items by id; returns how many were there."""
-        return self.writer.delete(row.number, ids)
+        deleted = self.writer.delete(row.number, ids)
+        if deleted > FEW:
+            self.removed()
+        return deleted
 
-    def delete_matching(self, row: CollectionRow, condition: Condition, deleted: Deleted) -> int:
-        """Delete the items that a filter lets through, all in one write; returns how many there were."""
-        return self.writer.delete_matching(row.number, condition, deleted)
+    def deletion(self, row: CollectionRow, condition: Condition) -> Deleting:
+        """A delete of the items that a filter lets through: all at one moment."""
+        by_ids = self.follower.state(row).count * PASSED_OVER < self.finding.highest()
+        return Deleting(self.writer, self.finding, row.number, condition, by_ids)
 
     def item(self, row: CollectionRow, item_id: str, carried: Collection[Part] = ()) -> StoredItem | None:
         """The item of that id, with what is kept of it where it is to carry that, or None."""

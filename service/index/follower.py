@@ -39,14 +39,17 @@ class Follower:
 
         Raises UnknownCollectionError where it was deleted meanwhile: it is not an empty one.
         """
-        return self._known(row).snapshot()
+        with self._lock:
+            # With the lock: another thread must not apply one half of a deletion in between.
+            return self._known(row).snapshot()
 
     def state(self, row: CollectionRow) -> IndexState:
         """What is in memory of a collection, up to every write that was committed before this call.
 
         Raises UnknownCollectionError, as above.
         """
-        return self._known(row).state()
+        with self._lock:
+            return self._known(row).state()
 
     def catch_up(self) -> None:
         """Apply what was committed before this call, to all collections."""
@@ -54,9 +57,8 @@ class Follower:
             self._follow()
 
     def _known(self, row: CollectionRow) -> CollectionIndex:
-        with self._lock:
-            self._follow()
-            index = self._indexes.get(row.number)
+        self._follow()
+        index = self._indexes.get(row.number)
         if index is None:
             raise UnknownCollectionError(f"expected a collection that is there, {row.name!r} was deleted meanwhile")
         return index
@@ -79,6 +81,9 @@ class Follower:
             _append(indexes, added)
         for removed in changes.removed:
             _remove(indexes, removed)
+        # All of a deletion at once, and last: some may have been added just now.
+        for deleted in changes.deleted:
+            _remove(indexes, deleted)
         # One that is hidden is kept up as the others are, so that it can take the place of one at once.
         self._rows = {row.name: row for row in changes.collections if row.name != HIDDEN}
         self._indexes, self._position = indexes, changes.position

@@ -105,6 +105,18 @@ class Watched:
         """Have the work be told that the service stops."""
         self._stopped = True
 
+    def finish(self, work: Callable[[int], int]) -> int:
+        """Do the last part of the work, which writes down itself that it is done; returns how many items it did.
+
+        `work` is given the job's number, 0 where it is not written down. Nothing is written down beside it: who cancels
+        comes before it, or too late.
+        """
+        with self._writing:
+            self.require_going()
+            done = work(self._number)
+        self.reach(done)
+        return done
+
     def end(self, error: BaseException | None = None, result: dict[str, Any] | None = None) -> Job:
         """Write down that it is over, and why; returns what is known of it then: it may have been cancelled before.
 

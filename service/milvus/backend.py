@@ -26,7 +26,6 @@ from service.store.errors import ChangedMeanwhileError, StoreBusyError, unknown_
 from service.store.pages import MOST_LOOKED_AT, Asked, Page
 from service.store.schema import CollectionRow, CollectionSettings, IndexSettings, StoredItem
 from service.store.snapshots import Copied, Taken
-from service.store.writer import Deleted
 from service.telemetry.stages import Stages, untimed
 
 T = TypeVar("T")
@@ -154,23 +153,30 @@ class Milvus:
 
         return self._on_both(row, delete)
 
-    def delete_matching(self, row: CollectionRow, condition: Condition, deleted: Deleted) -> int:
-        """Delete the items that a filter lets through, in several writes; returns how many there were."""
-        there = 0
+    def deletion(self, row: CollectionRow, condition: Condition) -> "MilvusDeletion":
+        """A delete of the items that a filter lets through, block by block."""
+        return MilvusDeletion(self, row, condition)
 
-        def delete(now: CollectionRow, pair: Pair | None) -> None:
-            nonlocal there
-            for found in _matching(self._table(now), condition):
-                self._delete(now, pair, found)
-                there += len(found)
-                deleted(there)
-            if pair is not None:
-                # What the hasher of the one that is searched refuses is in the other alone.
-                for found in _matching(pair.other, condition):
+    def delete_blocks(self, row: CollectionRow, condition: Condition) -> Iterator[int]:
+        """Delete the items that a filter lets through in blocks, each in a write of its own; gives how many in each.
+
+        Done again until no re-coding began or ended meanwhile.
+        """
+        for _ in range(ATTEMPTS):
+            now = self._named(row)
+            with suppress(ChangedMeanwhileError):
+                pair = self.pairs.of(now)
+                for found in _matching(self._table(now), condition):
                     self._delete(now, pair, found)
-
-        self._on_both(row, delete)
-        return there
+                    yield len(found)
+                if pair is not None:
+                    # What the hasher of the one that is searched refuses is in the other alone.
+                    for found in _matching(pair.other, condition):
+                        self._delete(now, pair, found)
+                        yield 0
+                self.pairs.require_unchanged(now, None if pair is None else pair.other.row.number)
+                return
+        raise _recoded_too_fast()
 
     def item(self, row: CollectionRow, item_id: str, carried: Collection[Part] = ()) -> StoredItem | None:
         """The item of that id, with what is kept of it where it is to carry that, or None."""
@@ -225,16 +231,20 @@ class Milvus:
         """What `do` returns the first time; it is done again until no re-coding began or ended meanwhile."""
         results = []
         for _ in range(ATTEMPTS):
-            now = self.collection(row.name)
-            if now is None or (now.number != row.number and now.recoding is None):
-                # Also where it was re-coded meanwhile: who has called finds that out.
-                raise unknown_collection(row.name)
+            now = self._named(row)
             with suppress(ChangedMeanwhileError):
                 pair = self.pairs.of(now)
                 results.append(do(now, pair))
                 self.pairs.require_unchanged(now, None if pair is None else pair.other.row.number)
                 return results[0]
-        raise StoreBusyError("expected the collection to rest for a moment, its re-codings begin and end too fast")
+        raise _recoded_too_fast()
+
+    def _named(self, row: CollectionRow) -> CollectionRow:
+        now = self.collection(row.name)
+        if now is None or (now.number != row.number and now.recoding is None):
+            # Also where it was re-coded meanwhile: who has called finds that out.
+            raise unknown_collection(row.name)
+        return now
 
     def _delete(self, row: CollectionRow, pair: Pair | None, ids: Sequence[str]) -> None:
         if ids and pair is None:
@@ -244,6 +254,28 @@ class Milvus:
 
     def _table(self, row: CollectionRow) -> Table:
         return self.names.table(row)
+
+
+class MilvusDeletion:
+    """A delete by a filter: a step looks at one block and deletes what the filter lets through of it."""
+
+    def __init__(self, backend: Milvus, row: CollectionRow, condition: Condition) -> None:
+        self._blocks = backend.delete_blocks(row, condition)
+        self.found = 0
+
+    def step(self) -> bool:
+        """Delete of a block; returns whether that was the last one."""
+        deleted = next(self._blocks, None)
+        self.found += deleted or 0
+        return deleted is None
+
+    def finish(self, job: int = 0) -> int:
+        """How many were deleted."""
+        return self.found
+
+
+def _recoded_too_fast() -> StoreBusyError:
+    return StoreBusyError("expected the collection to rest for a moment, its re-codings begin and end too fast")
 
 
 def _matching(table: Table, condition: Condition) -> Iterator[list[str]]:

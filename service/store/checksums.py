@@ -55,6 +55,16 @@ def job_checksum(number: int, state: str, content: bytes) -> int:
     return crc32(content, crc32(state.encode(), number % PRIME))
 
 
+def deletion_checksum(number: int, blocks: int, block: int, position: int) -> int:
+    """Of the row of a deletion."""
+    return crc32(f"deletion {number} {blocks} {block} {position}".encode())
+
+
+def deleted_block_checksum(deletion: int, block: int, collection: int, packed: bytes) -> int:
+    """Of the row of a block of a deletion."""
+    return crc32(packed, crc32(f"block {deletion} {block} {collection}".encode()))
+
+
 def require(fits: bool, what: str) -> None:
     """Raise DamagedStoreError unless the checksum fits."""
     if not fits:

@@ -26,8 +26,8 @@ EVERY = "SELECT number, state, content, checksum FROM jobs"
 # Of each kind: an import an hour must not make a re-coding be forgotten.
 ENDED_KEPT = 200
 FIRST_ERRORS = 10
-# FAISS's k-means and one transaction of SQLite's are done or not; the others ask now and then.
-NEVER_CANCELLED: tuple[Kind, ...] = ("build", "delete")
+# FAISS's k-means is done or not; the others ask now and then.
+NEVER_CANCELLED: tuple[Kind, ...] = ("build",)
 # What is left of a job that was cut off; of an import that is counted.
 LEFT: dict[Kind, str] = {
     "build": "every process that needs the index builds it anew",
@@ -184,6 +184,19 @@ def _forget_old(connection: Connection, kind: Kind) -> None:
 def end(connection: Connection, job: Job, state: State, detail: str | None = None) -> Job:
     """Write that a job is over."""
     return update(connection, replace(job, state=state, detail=detail, waits_for=None, ended=time()))
+
+
+def succeed(connection: Connection, number: int, done: int) -> None:
+    """Write that a job is over, where it is known, in the transaction that does its work.
+
+    Raises ConflictError where it was cancelled.
+    """
+    job = find(connection, number) if number else None
+    if job is None:
+        return
+    if not job.unfinished:
+        raise ConflictError(f"expected job {number} to go on, it was cancelled")
+    end(connection, replace(job, done=done), "succeeded")
 
 
 def find(connection: Connection, number: int) -> Job | None:

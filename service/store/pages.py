@@ -5,13 +5,17 @@ are; with a filter it looks at no more than so many, nor for longer than a momen
 stopped. So it does where the payloads become too large together.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import inf
-from sqlite3 import Connection
+from sqlite3 import Connection, Cursor
 from time import monotonic
+
+import numpy as np
 
 from service.filters import Condition
 from service.store import lookups
+from service.store.deletions import NOTHING, Sequences, among
 from service.store.errors import DamagedStoreError
 from service.store.filtering import compile_filter
 from service.store.schema import StoredItem
@@ -20,6 +24,7 @@ MOST_LOOKED_AT = 10_000
 # How long a filter is evaluated for one page; one item at least is looked at.
 MOST_SECONDS = 0.1
 FIRST = ""
+BLOCK_ROWS = 64
 
 
 @dataclass(frozen=True)
@@ -41,9 +46,12 @@ class Page:
     last: str | None
 
 
-def read_page(connection: Connection, collection: int, asked: Asked) -> Page:
-    """A page, within a transaction; items are verified. It may hold fewer than `limit` before the end."""
-    ids, last = _walk(connection, collection, asked)
+def read_page(connection: Connection, collection: int, asked: Asked, hidden: Sequences = NOTHING) -> Page:
+    """A page, within a transaction; items are verified. It may hold fewer than `limit` before the end.
+
+    `hidden` are the sequence numbers (n,), ascending, of items that are deleted although their rows are there.
+    """
+    ids, last = _walk(connection, collection, asked, hidden)
     found = lookups.verified_items(lookups.item_rows(connection, ids))
     if {sequence: item.id.encode() for sequence, item in found.items()} != ids:
         raise DamagedStoreError("expected the items of a page by their ids, found others: the database is damaged")
@@ -57,10 +65,12 @@ def read_page(connection: Connection, collection: int, asked: Asked) -> Page:
     return Page(items, last)
 
 
-def _walk(connection: Connection, collection: int, asked: Asked) -> tuple[dict[int, bytes], str | None]:
+def _walk(
+    connection: Connection, collection: int, asked: Asked, hidden: Sequences
+) -> tuple[dict[int, bytes], str | None]:
     """Ids by the sequence numbers of a page's items, in order, and the id to go on after."""
     expression, parameters = ("1", []) if asked.filter is None else compile_filter(asked.filter)
-    rows = connection.execute(
+    cursor = connection.execute(
         f"SELECT sequence, CAST(items.id AS BLOB), ({expression}), coalesce(length(payload), 0) FROM items"  # nosec B608  # constants of ours; values are parameters
         " WHERE collection = ? AND items.id > ? ORDER BY items.id",
         (*parameters, collection, asked.after),
@@ -68,6 +78,8 @@ def _walk(connection: Connection, collection: int, asked: Asked) -> tuple[dict[i
     found: dict[int, bytes] = {}
     last, size = b"", 0
     deadline = monotonic() + (MOST_SECONDS if asked.filter is not None else inf)
+    # Without a filter no page comes short, so what is hidden does not count as looked at.
+    rows = _shown(cursor, hidden, skipped=asked.filter is None) if len(hidden) else cursor
     for looked_at, (sequence, item_id, through, length) in enumerate(rows):
         size += length if through else 0
         # One more row than was used says that there is more.
@@ -78,3 +90,12 @@ def _walk(connection: Connection, collection: int, asked: Asked) -> tuple[dict[i
         if through:
             found[sequence] = item_id
     return found, None
+
+
+def _shown(cursor: Cursor, hidden: Sequences, skipped: bool) -> Iterator[tuple[int, bytes, int, int]]:
+    """The rows, of which those that are hidden are skipped, or said not to be let through."""
+    while block := cursor.fetchmany(BLOCK_ROWS):
+        gone = among(hidden, np.array([row[0] for row in block], np.int64))
+        for (sequence, item_id, through, length), is_gone in zip(block, gone.tolist(), strict=True):
+            if not (skipped and is_gone):
+                yield sequence, item_id, 0 if is_gone else through, length

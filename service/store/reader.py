@@ -1,18 +1,19 @@
 """Reads: collections, items, and what changed since a follower last looked. Readers never wait for a writer."""
 
+import itertools
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from sqlite3 import Connection
-from time import monotonic
+from time import thread_time
 from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from service.store import lookups, statements
+from service.store import deletions, lookups, statements
 from service.store.connection import transaction
 from service.store.errors import DamagedStoreError
 from service.store.filtering import Compiled
@@ -65,10 +66,11 @@ class Removed(NamedTuple):
 
 @dataclass(frozen=True)
 class Position:
-    """How far a follower has come: the last sequence number and the last removal it applied."""
+    """How far a follower has come: the last sequence number, the last removal and the last deletion it applied."""
 
     sequence: int = 0
     removal: int = 0
+    deletion: int = 0
 
 
 @dataclass(frozen=True)
@@ -76,12 +78,14 @@ class Changes:
     """What came since a position, all of one moment; the blocks are read as they are asked for, each in order.
 
     `anew`: too many removals since, or none known at all: `added` is everything there is, and `removed` is empty.
+    `deleted` are items that are gone, too, although they may still have rows, and so be among those that were added.
     """
 
     collections: list[CollectionRow]
     anew: bool
     added: Iterator[Added]
     removed: Iterator[Removed]
+    deleted: list[Removed]
     position: Position
 
 
@@ -101,14 +105,14 @@ class Reader(Reading):
 
     def item(self, collection: int, item_id: str) -> StoredItem | None:
         """The item of that id without its features, or None."""
-        with self._reading() as connection:
-            found = _item(connection, collection, item_id)
+        with self._reading() as connection, transaction(connection, "DEFERRED"):
+            found = _item(connection, collection, item_id, self._hidden.at(connection))
         return found[1] if found else None
 
     def whole_item(self, row: CollectionRow, item_id: str, with_document: bool = False) -> StoredItem | None:
         """The item of that id with the features kept of it, and its document, all of one moment, or None."""
         with self._reading() as connection, transaction(connection, "DEFERRED"):
-            found = _item(connection, row.number, item_id)
+            found = _item(connection, row.number, item_id, self._hidden.at(connection))
             if found is None:
                 return None
             sequence, item = found
@@ -157,22 +161,50 @@ class Reader(Reading):
     def all_by_id(self, collection: int) -> Iterator[Iterator[list[tuple[int, str]]]]:
         """Sequence numbers and ids of a collection, verified, in the order of ids, all of the moment of entry."""
         with self._reading() as connection, transaction(connection, "DEFERRED"):
-            # Executed at once, which is when the moment begins.
+            hidden = self._hidden.at(connection)
+            # Executed at once: it belongs to the moment.
             rows = connection.execute(
                 f"SELECT {ITEM_COLUMNS} FROM items WHERE collection = ? ORDER BY items.id",  # nosec B608  # constants of ours; values are parameters
                 (collection,),
             )
-            yield ([(sequence, item.id) for sequence, _, item in map(stored_item, block)] for block in _blocks(rows))
+            yield (
+                [(sequence, item.id) for sequence, _, item in map(stored_item, _shown(block, hidden))]
+                for block in _blocks(rows)
+            )
 
     def page(self, collection: int, asked: Asked) -> Page:
         """Items in the order of their ids, all of one moment."""
         with self._reading() as connection, transaction(connection, "DEFERRED"):
-            return read_page(connection, collection, asked)
+            return read_page(connection, collection, asked, self._hidden.at(connection))
 
     def highest(self) -> int:
         """The highest sequence number that was ever given."""
         with self._reading() as connection:
             return statements.last(connection, "items")
+
+    def together(self, collection: int) -> list[int]:
+        """The numbers of a collection and of the one that is written with it, if any; raises UnknownCollectionError."""
+        with self._reading() as connection, transaction(connection, "DEFERRED"):
+            return [row.number for row in statements.written_together(connection, collection)]
+
+    def gone_since(self, removal: int | None) -> deletions.Gone:
+        """What was removed after the removal of that number, or is hidden now."""
+        with self._reading() as connection, transaction(connection, "DEFERRED"):
+            return deletions.gone_since(connection, removal, self._hidden.at(connection))
+
+    def there(self, sequences: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Those of some sequence numbers (n,), ascending, whose items are there."""
+        with self._reading() as connection, transaction(connection, "DEFERRED"):
+            rows = connection.execute(
+                "SELECT sequence FROM json_each(?) CROSS JOIN items ON sequence = value", (listed(sequences.tolist()),)
+            )
+            found = np.fromiter((sequence for (sequence,) in rows), np.int64)
+            return found[~deletions.among(self._hidden.at(connection), found)]
+
+    def is_deleting(self) -> bool:
+        """Whether rows of deletions are still to be removed."""
+        with self._reading() as connection:
+            return bool(connection.execute("SELECT EXISTS (SELECT 1 FROM deletions)").fetchone()[0])
 
     def matching_between(
         self,
@@ -187,25 +219,8 @@ class Reader(Reading):
 
         None where that takes longer than `seconds`. `verified` raises DamagedStoreError where one of them is damaged.
         """
-        expression, parameters = compiled
         with self._reading() as connection, transaction(connection, "DEFERRED"):
-            # Not the highest that is there: an index may still hold the row of a higher one, marked as removed.
-            highest = statements.last(connection, "items")
-            until = min(after + span, highest)
-            # The plus keeps SQLite from going by that column: from walking all ids, or the rows of others.
-            found = _within(
-                connection,
-                seconds,
-                "SELECT json_group_array(sequence) FROM items WHERE sequence > ? AND sequence <= ?"  # nosec B608  # constants of ours; values are parameters
-                f" AND +collection = ? AND ({expression})",
-                (after, until, collection, *parameters),
-            )
-            if found is None:
-                return None
-            sequences = orjson.loads(found[0])
-            if verified:
-                _verify(connection, sequences)
-            return Matched(np.sort(np.array(sequences, np.int64)), until, until == highest)
+            return evaluate(connection, collection, compiled, after, span, seconds, verified)
 
     def matching_by_id(
         self,
@@ -270,16 +285,33 @@ class Reader(Reading):
             anew = since == Position() or (first is not None and first > since.removal + 1)
             after = 0 if anew else since.sequence
             (newest,) = connection.execute("SELECT max(sequence) FROM items").fetchone()
+            new = [each for each in deletions.unfinished(connection) if anew or each.number > since.deletion]
+            items = deletions.items_of(connection, new)
             yield Changes(
                 _collections(connection),
                 anew,
                 _added(connection, after),
                 iter(()) if anew else _removed(connection, since.removal),
-                Position(max(newest or 0, after), max(last or 0, since.removal)),
+                [Removed(np.full(len(each), number, np.int64), each) for number, each in items.items()],
+                Position(
+                    max(newest or 0, after),
+                    max(last or 0, since.removal),
+                    max([since.deletion, *(each.number for each in new)]),
+                ),
             )
 
 
-def _item(connection: Connection, collection: int, item_id: str) -> tuple[int, StoredItem] | None:
+def _shown(rows: list[Any], hidden: NDArray[np.int64]) -> list[Any]:
+    """The rows, which begin with a sequence number, but for those that are hidden."""
+    if not len(hidden):
+        return rows
+    gone = deletions.among(hidden, np.array([row[0] for row in rows], np.int64))
+    return list(itertools.compress(rows, ~gone))
+
+
+def _item(
+    connection: Connection, collection: int, item_id: str, hidden: NDArray[np.int64]
+) -> tuple[int, StoredItem] | None:
     row = connection.execute(
         f"SELECT {ITEM_COLUMNS} FROM items WHERE collection = ? AND id = ?",  # nosec B608  # constants of ours; values are parameters
         (collection, item_id),
@@ -289,7 +321,7 @@ def _item(connection: Connection, collection: int, item_id: str) -> tuple[int, S
     sequence, _, item = stored_item(row)
     if item.id != item_id:
         raise DamagedStoreError(f"expected item {item_id!r} by its id, found {item.id!r}: the database is damaged")
-    return sequence, item
+    return None if deletions.is_hidden(hidden, sequence) else (sequence, item)
 
 
 def _first_of_many(connection: Connection, collection: int, wanted: set[int], count: int) -> list[int]:
@@ -333,17 +365,48 @@ def _blocks(rows: Any) -> Iterator[Any]:
         yield block
 
 
+def evaluate(
+    connection: Connection,
+    collection: int,
+    compiled: Compiled,
+    after: int,
+    span: int,
+    seconds: float | None,
+    verified: bool,
+) -> Matched | None:
+    """`Reader.matching_between` within a transaction."""
+    expression, parameters = compiled
+    # Not the highest that is there: an index may still hold the row of a higher one, marked as removed.
+    highest = statements.last(connection, "items")
+    until = min(after + span, highest)
+    # The plus keeps SQLite from going by that column: from walking all ids, or the rows of others.
+    found = _within(
+        connection,
+        seconds,
+        "SELECT json_group_array(sequence) FROM items WHERE sequence > ? AND sequence <= ?"  # nosec B608  # constants of ours; values are parameters
+        f" AND +collection = ? AND ({expression})",
+        (after, until, collection, *parameters),
+    )
+    if found is None:
+        return None
+    sequences = orjson.loads(found[0])
+    if verified:
+        _verify(connection, sequences)
+    return Matched(np.sort(np.array(sequences, np.int64)), until, until == highest)
+
+
 def _within(connection: Connection, seconds: float | None, sql: str, parameters: Sequence[Any]) -> Any:
     """The one row of a statement that reads many, or None where it took longer than `seconds` and was broken off.
 
-    In SQL, as a row that passes to Python takes the interpreter's lock, for which other threads keep it waiting.
+    Of processor time: on a busy machine the same statement is not broken off again and again. In SQL, as a row that
+    passes to Python takes the interpreter's lock, for which other threads keep it waiting.
     """
     expired = False
-    deadline = None if seconds is None else monotonic() + seconds
+    deadline = None if seconds is None else thread_time() + seconds
 
     def look() -> bool:
         nonlocal expired
-        expired = deadline is not None and monotonic() > deadline
+        expired = deadline is not None and thread_time() > deadline
         return expired
 
     if deadline is not None:

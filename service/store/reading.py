@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 
 from service.store.connection import FEW_KILOBYTES, connect
+from service.store.deletions import Hidden
 from service.store.errors import MISTAKES, SQLITE_ERRORS, translate, translated
 from service.store.open_reads import OpenReads
 from service.store.tracked_connection import TrackedConnection
@@ -21,6 +22,8 @@ class Reading:
         self._path = path
         self._lock = threading.Lock()
         self._open_reads = open_reads or OpenReads()
+        # For one thread at a time, as the connection is.
+        self._hidden = Hidden()
         with translated(path):
             self._connection = connect(path, cache_kilobytes)
         # Not tracked, which takes as long again: its one row is read to the end at once.

@@ -1,9 +1,11 @@
 """Reads of what is being re-coded, and of jobs, with a connection of their own."""
 
 from dataclasses import dataclass
+from sqlite3 import Connection
 
 from service.store import jobs, recodings
-from service.store.connection import transaction
+from service.store.connection import committed, transaction
+from service.store.deletions import Sequences, count_shown
 from service.store.jobs import Job
 from service.store.reading import Reading
 from service.store.schema import CollectionRow, Recoding, StoredItem
@@ -28,6 +30,14 @@ class Batch:
     position: int
 
 
+@dataclass(frozen=True)
+class Missing:
+    """How many items the new collection of a re-coding lacks, when so much was `committed` in all."""
+
+    items: int
+    committed: int
+
+
 class RecodingReader(Reading):
     """Reads of re-codings and jobs."""
 
@@ -46,13 +56,25 @@ class RecodingReader(Reading):
         found: list[tuple[int, StoredItem]] = []
         size = 0
         recoding = pair.recoding
-        with self._reading() as connection:
-            for sequence, item in whole_items(connection, pair.old, recoding.position, recoding.last):
+        with self._reading() as connection, transaction(connection, "DEFERRED"):
+            hidden = self._hidden.at(connection)
+            for sequence, item in whole_items(connection, pair.old, hidden, recoding.position, recoding.last):
                 found.append((sequence, item))
                 size += len(item.document or b"") + len(item.features or b"") + len(item.payload or b"")
                 if len(found) == most_items or size >= most_bytes:
                     return Batch(found, sequence)
         return Batch(found, recoding.last)
+
+    def count(self, collection: int) -> int:
+        """How many items a collection has."""
+        with self._reading() as connection, transaction(connection, "DEFERRED"):
+            return count_shown(connection, collection, self._hidden.at(connection))
+
+    def missing(self, recoding: Recoding) -> Missing:
+        """How many items of the old collection the new one lacks now."""
+        with self._reading() as connection, transaction(connection, "DEFERRED"):
+            items = missing(connection, recoding, self._hidden.at(connection))
+            return Missing(items, committed(connection))
 
     def jobs(self) -> list[Job]:
         """All jobs that are known of, the newest first."""
@@ -68,3 +90,9 @@ class RecodingReader(Reading):
         """A job, or None."""
         with self._reading() as connection:
             return jobs.find(connection, number)
+
+
+def missing(connection: Connection, recoding: Recoding, hidden: Sequences) -> int:
+    """How many items of the old collection the new one lacks, as its hasher refused them; counts all items."""
+    old, new = (count_shown(connection, each, hidden) for each in (recoding.old, recoding.new))
+    return old - new

@@ -3,27 +3,31 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from sqlite3 import Connection
-from time import monotonic
+from time import monotonic, sleep
 
 from service.errors import ConflictError, UnknownRecodingError
 from service.store import jobs, recodings, statements
+from service.store.connection import committed
+from service.store.deletions import PAUSE_SECONDS, REMOVED_AT_ONCE, REMOVING_SECONDS, Sequences, is_hidden
 from service.store.jobs import FIRST_ERRORS, ItemError, Job
 from service.store.lookups import listed
+from service.store.recoding_reader import Missing, RecodingReader, missing
 from service.store.rows import HIDDEN
 from service.store.schema import Recoding, StoredItem
 from service.store.writer import Writer
-
-SWEPT_AT_ONCE = 2000
 
 
 class RecodingWriter:
     """Each call is one transaction that finds out itself how things are: other processes write, too."""
 
-    def __init__(self, writer: Writer) -> None:
+    def __init__(self, writer: Writer, counting: RecodingReader | None = None) -> None:
+        """`counting` counts items before a transaction, which otherwise takes as long as that."""
         self._writer = writer
+        self._counting = counting
 
     def begin(self, collection: int, hasher: str, bits: int, automatic: bool) -> Job:
         """Have a collection coded anew by another hasher; raises UnknownCollectionError, or ConflictError."""
+        total = None if self._counting is None else self._counting.count(collection)
         with self._writer.writing() as connection:
             row = statements.require_collection(connection, collection)
             if recodings.of(connection, collection) is not None:
@@ -33,7 +37,7 @@ class RecodingWriter:
             settings = replace(row.settings, bits=bits, hasher=hasher)
             new = statements.create_collection(connection, HIDDEN, settings)
             about = f"from {row.settings.hasher} to {hasher}"
-            asked = jobs.new("recode", row.name, new.number, about, _count(connection, collection))
+            asked = jobs.new("recode", row.name, new.number, about, total)
             job = jobs.insert(connection, asked)
             last = statements.last(connection, "items")
             recodings.put(connection, Recoding(collection, new.number, job.number, "coding", automatic, last, 0))
@@ -56,7 +60,7 @@ class RecodingWriter:
             job = jobs.find(connection, recoding.job)
             if job is None or not job.unfinished or recodings.of(connection, recoding.new) != recoding:
                 return job
-            there = _there(connection, items)
+            there = _there(connection, items, self._writer.hidden(connection))
             # None of them is in the new one: that would take a write of the same id, which replaces it in the old one.
             statements.insert(connection, recoding.new, [item for sequence, item in items.items() if sequence in there])
             recodings.put(connection, replace(recoding, position=position))
@@ -75,6 +79,7 @@ class RecodingWriter:
 
     def complete(self, recoding: Recoding) -> Job | None:
         """All items are done: switch where that was asked for and nothing is missing, else leave it ready."""
+        known = self._known_missing(recoding)
         with self._writer.writing() as connection:
             job = jobs.find(connection, recoding.job)
             if job is None or not job.unfinished or recodings.of(connection, recoding.new) != recoding:
@@ -84,11 +89,11 @@ class RecodingWriter:
             ready = replace(recoding, stage="ready")
             recodings.put(connection, ready)
             statements.note_change(connection, recoding.new)
-            missing = _missing(connection, recoding)
+            lacking = self._missing(connection, recoding, known)
             if not recoding.automatic:
-                return jobs.end(connection, job, "succeeded", told_missing(missing))
-            if missing:
-                return jobs.end(connection, job, "failed", f"not switched: {told_missing(missing)}")
+                return jobs.end(connection, job, "succeeded", told_missing(lacking))
+            if lacking:
+                return jobs.end(connection, job, "failed", f"not switched: {told_missing(lacking)}")
             _switch(connection, ready)
             return jobs.end(connection, job, "succeeded")
 
@@ -97,14 +102,27 @@ class RecodingWriter:
 
         Raises UnknownRecodingError, or ConflictError unless they are ready and, but for `without_refused`, complete.
         """
+        known = None
+        if self._counting is not None and (pair := self._counting.pair(collection)) is not None:
+            known = self._known_missing(pair.recoding)
         with self._writer.writing() as connection:
             recoding = _required(connection, collection)
             if recoding.stage != "ready":
                 raise ConflictError(f"expected a re-coding that is ready, got one that is {recoding.stage}")
-            missing = _missing(connection, recoding)
-            if missing and not without_refused:
-                raise ConflictError(f"expected all items to be coded by the new hasher: {told_missing(missing)}")
+            lacking = self._missing(connection, recoding, known)
+            if lacking and not without_refused:
+                raise ConflictError(f"expected all items to be coded by the new hasher: {told_missing(lacking)}")
             _switch(connection, recoding)
+
+    def _known_missing(self, recoding: Recoding) -> Missing | None:
+        return None if self._counting is None else self._counting.missing(recoding)
+
+    def _missing(self, connection: Connection, recoding: Recoding, known: Missing | None) -> int:
+        """How many items of the old collection the new one lacks, as its hasher refused them."""
+        if known is not None and known.committed == committed(connection):
+            return known.items
+        # Something was written since they were counted.
+        return missing(connection, recoding, self._writer.hidden(connection))
 
     def roll_back(self, collection: int) -> Job:
         """Search by the old codes, and let go of the new ones; the job that makes them is cancelled if it is not over.
@@ -144,18 +162,26 @@ class RecodingWriter:
             return _end(connection, recoding, recoding.new, recoding.old)
 
     def sweep(self, job: Job) -> Job:
-        """Delete some of the items of a collection that is gone."""
+        """Delete some of the items of a collection that is gone, then let others write for a moment."""
         started = monotonic()
         with self._writer.writing() as connection:
-            found = connection.execute(
-                "SELECT sequence FROM items WHERE collection = ? LIMIT ?", (job.subject, SWEPT_AT_ONCE)
-            ).fetchall()
-            statements.remove_rows(connection, [sequence for (sequence,) in found])
+            deadline = monotonic() + REMOVING_SECONDS
+            done = 0
+            while not done or monotonic() < deadline:
+                found = connection.execute(
+                    "SELECT sequence FROM items WHERE collection = ? LIMIT ?", (job.subject, REMOVED_AT_ONCE)
+                ).fetchall()
+                statements.remove_rows(connection, [sequence for (sequence,) in found])
+                done += len(found)
+                if len(found) < REMOVED_AT_ONCE:
+                    break
             statements.note_change(connection, job.subject)
-            done = replace(job, done=job.done + len(found), seconds=job.seconds + monotonic() - started, waits_for=None)
-            if len(found) < SWEPT_AT_ONCE:
-                return jobs.end(connection, done, "succeeded")
-            return jobs.update(connection, done)
+            job = replace(job, done=job.done + done, seconds=job.seconds + monotonic() - started, waits_for=None)
+            if len(found) < REMOVED_AT_ONCE:
+                return jobs.end(connection, replace(job, total=job.done), "succeeded")
+            job = jobs.update(connection, job)
+        sleep(PAUSE_SECONDS)
+        return job
 
 
 def _required(connection: Connection, collection: int) -> Recoding:
@@ -166,21 +192,11 @@ def _required(connection: Connection, collection: int) -> Recoding:
     return recoding
 
 
-def _there(connection: Connection, sequences: Mapping[int, StoredItem]) -> set[int]:
+def _there(connection: Connection, sequences: Mapping[int, StoredItem], hidden: Sequences) -> set[int]:
     rows = connection.execute(
         "SELECT sequence FROM items WHERE sequence IN (SELECT value FROM json_each(?))", (listed(sequences),)
     )
-    return {sequence for (sequence,) in rows}
-
-
-def _count(connection: Connection, collection: int) -> int:
-    (count,) = connection.execute("SELECT count(*) FROM items WHERE collection = ?", (collection,)).fetchone()
-    return int(count)
-
-
-def _missing(connection: Connection, recoding: Recoding) -> int:
-    """How many items of the old collection the new one lacks, as its hasher refused them."""
-    return _count(connection, recoding.old) - _count(connection, recoding.new)
+    return {sequence for (sequence,) in rows if not is_hidden(hidden, sequence)}
 
 
 def told_missing(missing: int) -> str | None:
@@ -215,4 +231,4 @@ def _end(connection: Connection, recoding: Recoding, kept: int, gone: int) -> Jo
     connection.execute("DELETE FROM collections WHERE number = ?", (gone,))
     statements.note_change(connection, gone)
     about = f"codes by {other.settings.hasher}"
-    return jobs.insert(connection, jobs.new("discard", row.name, gone, about, _count(connection, gone)))
+    return jobs.insert(connection, jobs.new("discard", row.name, gone, about, None))

@@ -6,7 +6,7 @@ item gives it another number, which a later slice looks at.
 
 import threading
 from collections.abc import Sequence
-from time import monotonic
+from time import monotonic, thread_time
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +16,11 @@ from service.store.filtering import compile_filter
 from service.store.reader import Reader
 
 SLICE_SECONDS = 0.05
-# Sequence numbers that one statement looks at: the first time, and at most.
-FIRST_SPAN, LONGEST_SPAN = 512, 2**16
-GROWTH = 4
+# Sequence numbers that one statement looks at: the first time, at most, and at least, as each statement takes some
+# milliseconds by itself; fewer only after one was broken off.
+FIRST_SPAN, LONGEST_SPAN, SHORTEST_SPAN = 512, 2**16, 64
+# How the number grows or shrinks from one statement to the next.
+GROWTH, SHRINKING = 4, 0.5
 # A statement that takes this many times as long as a slice is broken off, and looks at fewer items the next time.
 PATIENCE = 2
 Sequences = NDArray[np.int64]
@@ -67,18 +69,25 @@ class Scan:
         with self._lock:
             deadline = monotonic() + seconds
             while True:
-                started = monotonic()
+                # Processor time: a machine that is busy otherwise must not make each statement do less.
+                started = thread_time()
                 done = self._by_id(reader, seconds) if self._by_ids else self._by_sequence(reader, seconds)
                 if done:
                     return True
-                now = monotonic()
                 if done is None:
                     self._span = max(1, self._span // 8)
                 else:
-                    factor = seconds / PATIENCE / max(now - started, 1e-6)
-                    self._span = int(min(LONGEST_SPAN, max(1, self._span * min(GROWTH, factor))))
-                if now >= deadline:
+                    self._adapt(seconds / PATIENCE / max(thread_time() - started, 1e-6))
+                if monotonic() >= deadline:
                     return False
+
+    def _adapt(self, factor: float) -> None:
+        """Look at as many times so many numbers with the next statement, within bounds."""
+        if self._span < SHORTEST_SPAN:
+            # What made a statement take long may be past.
+            factor = max(2, factor)
+        self._span = int(min(LONGEST_SPAN, self._span * min(GROWTH, max(SHRINKING, factor))))
+        self._span = max(self._span, SHORTEST_SPAN if factor < 1 else 1)
 
     def _by_sequence(self, reader: Reader, seconds: float) -> bool | None:
         """Look at the next sequence numbers; None where that took too long and was broken off."""

@@ -12,7 +12,7 @@ from models.codes import LONGEST_CODE_BITS
 from models.errors import InvalidInputError
 
 APPLICATION_ID = 0x48616D67
-FORMAT = 2
+FORMAT = 3
 TABLES = (
     """CREATE TABLE collections (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -59,6 +59,21 @@ TABLES = (
     last INTEGER NOT NULL,
     position INTEGER NOT NULL,
     checksum INTEGER NOT NULL
+) STRICT""",
+    """CREATE TABLE deletions (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    blocks INTEGER NOT NULL,
+    block INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    checksum INTEGER NOT NULL
+) STRICT""",
+    """CREATE TABLE deleted_blocks (
+    deletion INTEGER NOT NULL,
+    block INTEGER NOT NULL,
+    collection INTEGER NOT NULL,
+    sequences BLOB NOT NULL,
+    checksum INTEGER NOT NULL,
+    PRIMARY KEY (deletion, block)
 ) STRICT""",
     """CREATE TABLE jobs (
     number INTEGER PRIMARY KEY AUTOINCREMENT,

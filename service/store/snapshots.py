@@ -18,6 +18,7 @@ from models.errors import InvalidInputError
 from models.versions import NAME
 from service.store import temporary_folders
 from service.store.connection import check, connect, connect_to_copy, create, require_format, transaction
+from service.store.deletions import NOTHING, Hidden, Sequences, count_shown
 from service.store.errors import (
     DamagedStoreError,
     StorageError,
@@ -153,7 +154,7 @@ def restore(snapshot: Path, database: Path, name: str | None = None) -> tuple[st
         if not NAME.fullmatch(name):
             raise InvalidInputError(f"expected a name of small letters, digits, - and _, at most 64, got {name[:80]!r}")
         with closing(Writer(database)) as writer:
-            counted = _Counted(_items(source, row), untold)
+            counted = _Counted(_items(source, row, NOTHING), untold)
             if not writer.load_collection(name, row.settings, counted):
                 raise InvalidInputError(f"expected a name that no collection of {database.parent} has, got {name!r}")
     return name, counted.items
@@ -189,9 +190,10 @@ def _require_name(collection: str) -> None:
 
 
 def _copy(source: Connection, row: CollectionRow, made: Path, name: str, copied: Copied) -> int:
-    (total,) = source.execute("SELECT count(*) FROM items WHERE collection = ?", (row.number,)).fetchone()
+    hidden = Hidden().at(source)
+    total = count_shown(source, row.number, hidden)
     with closing(Writer(made)) as writer:
-        counted = _Counted(_items(source, row), lambda items: copied(items, total))
+        counted = _Counted(_items(source, row, hidden), lambda items: copied(items, total))
         writer.load_collection(name, row.settings, counted)
     return counted.items
 
@@ -211,9 +213,9 @@ class _Counted:
             self._counted(self.items)
 
 
-def _items(source: Connection, row: CollectionRow) -> Iterator[list[StoredItem]]:
+def _items(source: Connection, row: CollectionRow, hidden: Sequences) -> Iterator[list[StoredItem]]:
     """All items of a collection with all that is kept of them, in the order of their sequence numbers, verified."""
-    items = (item for _, item in whole_items(source, row))
+    items = (item for _, item in whole_items(source, row, hidden))
     while block := list(islice(items, BATCH_ROWS)):
         yield block
 

@@ -57,11 +57,17 @@ def update_collection(connection: Connection, row: CollectionRow) -> None:
 
 def require_collection(connection: Connection, collection: int) -> CollectionRow:
     """The collection of that number; raises UnknownCollectionError."""
-    # Numbers are never used again: a collection deleted and made anew under its name is another one.
-    row = connection.execute(f"SELECT {COLLECTION_COLUMNS} FROM collections WHERE number = ?", (collection,)).fetchone()  # nosec B608  # constants of ours; values are parameters
+    row = find_collection(connection, collection)
     if row is None:
         raise UnknownCollectionError("expected a collection that is there, got one that was deleted meanwhile")
-    return collection_row(row)
+    return row
+
+
+def find_collection(connection: Connection, collection: int) -> CollectionRow | None:
+    """The collection of that number, or None."""
+    # Numbers are never used again: a collection deleted and made anew under its name is another one.
+    row = connection.execute(f"SELECT {COLLECTION_COLUMNS} FROM collections WHERE number = ?", (collection,)).fetchone()  # nosec B608  # constants of ours; values are parameters
+    return None if row is None else collection_row(row)
 
 
 def written_together(connection: Connection, collection: int) -> list[CollectionRow]:
@@ -103,22 +109,26 @@ def upsert(connection: Connection, collection: int, items: Sequence[StoredItem])
     insert(connection, collection, items)
 
 
-def remove(connection: Connection, collection: int, ids: Sequence[str]) -> int:
-    """Delete items by id; returns how many were there."""
+def remove(connection: Connection, collection: int, ids: Sequence[str]) -> None:
+    """Remove items by id."""
+    found = sequences_of(connection, collection, ids)
+    if found:
+        remove_rows(connection, found)
+        note_removals(connection, collection, found)
+
+
+def sequences_of(connection: Connection, collection: int, ids: Sequence[str]) -> list[int]:
+    """The sequence numbers of items by id, also of those that are hidden."""
     # For SQLite a U+0000 in JSON ends a text: what is before it may be the id of another item. No item has one in its.
     ids = [item_id for item_id in ids if "\0" not in item_id]
-    # The whole batch in one statement each: an upsert's ids are mostly new.
-    found = [
+    # The whole batch in one statement: an upsert's ids are mostly new.
+    return [
         sequence
         for (sequence,) in connection.execute(
             "SELECT sequence FROM items WHERE collection = ? AND id IN (SELECT value FROM json_each(?))",
             (collection, json.dumps(ids)),
         )
     ]
-    if found:
-        remove_rows(connection, found)
-        note_removals(connection, collection, found)
-    return len(found)
 
 
 def remove_rows(connection: Connection, sequences: Sequence[int]) -> None:
@@ -126,6 +136,12 @@ def remove_rows(connection: Connection, sequences: Sequence[int]) -> None:
     listed = (json.dumps(sequences),)
     for table in ("items", "features", "documents"):
         connection.execute(f"DELETE FROM {table} WHERE sequence IN (SELECT value FROM json_each(?))", listed)  # nosec B608  # constants of ours; values are parameters
+
+
+def has_few(connection: Connection, collection: int, few: int) -> bool:
+    """Whether a collection has so many items at most; takes no longer however many it has."""
+    more = connection.execute("SELECT 1 FROM items WHERE collection = ? LIMIT 1 OFFSET ?", (collection, few))
+    return more.fetchone() is None
 
 
 def remove_collection(connection: Connection, collection: int) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from sqlite3 import Connection
 from typing import Any
 
+from service.store.deletions import Sequences, is_hidden
 from service.store.lookups import nothing_kept
 from service.store.rows import ITEM_COLUMNS, stored_item, verified_document, verified_features
 from service.store.schema import CollectionRow, StoredItem
@@ -14,9 +15,11 @@ Verified = Callable[[Sequence[Any]], tuple[int, bytes]]
 
 
 def whole_items(
-    connection: Connection, row: CollectionRow, after: int = 0, last: int = NEWEST
+    connection: Connection, row: CollectionRow, hidden: Sequences, after: int = 0, last: int = NEWEST
 ) -> Iterator[tuple[int, StoredItem]]:
     """The items of a collection above a sequence number, up to another, each with its own, read as they are asked for.
+
+    `hidden` are the sequence numbers (n,), ascending, of items that are deleted although their rows are there.
 
     All are verified; raises DamagedStoreError, also where what has to be kept of an item is gone.
     """
@@ -29,7 +32,9 @@ def whole_items(
         " WHERE items.sequence > ? AND items.sequence <= ? AND +collection = ? ORDER BY items.sequence",
         (after, last, row.number),
     )
-    return (_whole(row, found) for found in rows)
+    if not len(hidden):
+        return (_whole(row, found) for found in rows)
+    return (_whole(row, found) for found in rows if not is_hidden(hidden, found[0]))
 
 
 def _whole(row: CollectionRow, found: Sequence[Any]) -> tuple[int, StoredItem]:

@@ -1,31 +1,25 @@
 """Writes: each is one transaction, on disk when it returns, undone whole when it fails."""
 
 import threading
-from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from sqlite3 import Connection
 
+import numpy as np
+
 from service.errors import TooManyCollectionsError
-from service.filters import Condition
-from service.store import jobs, recodings, statements
+from service.store import deletions, jobs, recodings, statements
 from service.store.connection import BUSY_TIMEOUT_SECONDS, committed, create, transaction
 from service.store.errors import ChangedMeanwhileError, DamagedStoreError, translated
-from service.store.filtering import compile_filter
 from service.store.mark import Mark
 from service.store.place import Place
-from service.store.rows import ITEM_COLUMNS, stored_item
 from service.store.schema import CollectionRow, CollectionSettings, IndexSettings, StoredItem
 from service.store.wal import Wal
-from service.untold import untold
 
-BLOCK_ROWS = 8192
 # Items of the collection that is written with another, by its number.
 Together = tuple[int, Sequence[StoredItem]]
-# How many items.
-Deleted = Callable[[int], None]
 
 
 class Writer:
@@ -45,6 +39,7 @@ class Writer:
         with translated(path):
             found = committed(self._connection)
         self._place = Place(path)
+        self._hidden = deletions.Hidden()
         self._wal = Wal(self._connection, path, BUSY_TIMEOUT_SECONDS)
         if found < marked:
             raise DamagedStoreError(
@@ -85,18 +80,21 @@ class Writer:
             statements.note_change(connection, collection)
 
     def delete_collection(self, collection: int) -> bool:
-        """Delete a collection and all its items; False where it is gone already."""
+        """Delete a collection and all its items; False where it is gone already.
+
+        Many items are removed by a job, after the transaction: others write meanwhile.
+        """
         with self.writing() as connection:
             recoding = recodings.of(connection, collection)
-            (there,) = connection.execute("SELECT count(*) FROM collections WHERE number = ?", (collection,)).fetchone()
-            statements.remove_collection(connection, collection)
+            row = statements.find_collection(connection, collection)
+            _drop(connection, collection, "" if row is None else row.name)
             if recoding is not None:
-                statements.remove_collection(connection, recoding.other(collection))
+                _drop(connection, recoding.other(collection), "" if row is None else row.name)
                 recodings.drop(connection, recoding)
                 job = jobs.find(connection, recoding.job)
                 if job is not None and job.unfinished:
                     jobs.end(connection, job, "cancelled", "the collection was deleted")
-            return bool(there)
+            return row is not None
 
     def upsert(self, collection: int, items: Sequence[StoredItem], also: Together | None = None) -> None:
         """Write all items or none, replacing those whose id is there; raises UnknownCollectionError.
@@ -128,19 +126,27 @@ class Writer:
         """Delete items by id; returns how many were there; raises UnknownCollectionError."""
         listed = list(ids)
         with self.writing() as connection:
-            rows = statements.written_together(connection, collection)
-            first, *_ = [statements.remove(connection, row.number, listed) for row in rows]
-            return first
+            hidden = self.hidden(connection)
+            found = {}
+            for row in statements.written_together(connection, collection):
+                sequences = np.sort(np.array(statements.sequences_of(connection, row.number, listed), np.int64))
+                found[row.number] = sequences[~deletions.among(hidden, sequences)]
+            delete_found(connection, found, None)
+            return len(found[collection])
 
-    def delete_matching(self, collection: int, condition: Condition, deleted: Deleted = untold) -> int:
-        """Delete the items that a filter lets through, all of one moment; returns how many there were.
-
-        Each is verified before it goes; `deleted` is told how many have gone. Raises UnknownCollectionError.
-        """
+    def remove_some(self, seconds: float) -> bool:
+        """Remove rows of items that are deleted, for about so long; returns whether there may be more."""
         with self.writing() as connection:
-            rows = statements.written_together(connection, collection)
-            first, *_ = [_remove_matching(connection, row.number, condition, deleted) for row in rows]
-            return first
+            return deletions.remove_some(connection, seconds)
+
+    def require_deletions(self) -> None:
+        """Raise DamagedStoreError where a deletion is not as it was written."""
+        with self._lock, translated(self._path), transaction(self._connection, "DEFERRED") as connection:
+            deletions.require_whole(connection)
+
+    def hidden(self, connection: Connection) -> deletions.Sequences:
+        """The items (n,) that are deleted although their rows are there, within a transaction of this writer."""
+        return self._hidden.at(connection)
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
@@ -157,17 +163,27 @@ class Writer:
             self._wal.keep_small()
 
 
-def _remove_matching(connection: Connection, collection: int, condition: Condition, deleted: Deleted) -> int:
-    expression, parameters = compile_filter(condition)
-    # Read to the end first, 8 bytes an item: what is walked must not change under the walk.
-    rows = connection.execute(
-        f"SELECT {ITEM_COLUMNS} FROM items WHERE collection = ? AND ({expression})",  # nosec B608  # constants of ours; values are parameters
-        (collection, *parameters),
-    )
-    found = array("q", (sequence for sequence, _, _ in map(stored_item, rows)))
-    for start in range(0, len(found), BLOCK_ROWS):
-        block = found[start : start + BLOCK_ROWS].tolist()
-        statements.remove_rows(connection, block)
-        statements.note_removals(connection, collection, block)
-        deleted(start + len(block))
-    return len(found)
+def delete_found(
+    connection: Connection, found: Mapping[int, deletions.Sequences], blocks: Sequence[deletions.Block] | None
+) -> None:
+    """Delete items by their sequence numbers (n,), ascending, by collection.
+
+    `blocks` are those of the same items, and maybe of some that are gone, where they were made before.
+    """
+    if sum(map(len, found.values())) > deletions.FEW:
+        deletions.begin(connection, blocks or deletions.blocks_of(found))
+        return
+    for collection, sequences in found.items():
+        if len(sequences):
+            statements.remove_rows(connection, sequences.tolist())
+            statements.note_removals(connection, collection, sequences.tolist())
+
+
+def _drop(connection: Connection, collection: int, name: str) -> None:
+    """Delete a collection, and its items if they are few; else these are left to a job, and nothing shows them."""
+    if statements.has_few(connection, collection, deletions.FEW):
+        statements.remove_collection(connection, collection)
+        return
+    connection.execute("DELETE FROM collections WHERE number = ?", (collection,))
+    statements.note_change(connection, collection)
+    jobs.insert(connection, jobs.new("discard", name, collection, "items of a collection that was deleted", None))

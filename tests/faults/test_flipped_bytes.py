@@ -17,6 +17,7 @@ from service.collections.collections import NewCollection
 from service.items import Item, Query, Wanted
 from service.opening import opened
 from service.settings import Settings
+from service.store import deletions
 from service.store.connection import check
 from service.store.errors import DamagedStoreError, StorageError, UnusableStoreError
 from service.store.jobs import ItemError
@@ -102,6 +103,18 @@ def _make_recodings(database: Path) -> None:
         coding.sweep(reader.unfinished()[0])
 
 
+def _make_deletions(database: Path) -> None:
+    """Items of two collections, and deletions of some of them whose rows are there, or half of them."""
+    _make(database, 20)
+    with closing(Writer(database)) as writer, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(deletions, "FEW", 0)
+        patch.setattr(deletions, "BLOCK_ITEMS", 4)
+        patch.setattr(deletions, "REMOVED_AT_ONCE", 2)
+        writer.delete(1, [f"item {n}" for n in range(9)])
+        writer.delete(2, [f"item {n}" for n in range(5, 11)])
+        writer.remove_some(0.0)
+
+
 def _small_pages(database: Path) -> None:
     with closing(sqlite3.connect(database)) as connection:
         connection.execute(f"PRAGMA page_size={PAGE_BYTES}")
@@ -156,25 +169,30 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("kind", ["items", "re-codings"])
+@pytest.mark.parametrize("kind", ["items", "re-codings", "deletions"])
 def test_every_byte_of_a_small_database(tmp_path: Path, folder: Path, long: bool, seed: int, kind: str) -> None:
     database = tmp_path / "hammingway.sqlite"
     if kind == "items":
         answers = _answers
         _make(database, 20)
+    elif kind == "deletions":
+        answers = _answers
+        _make_deletions(database)
     else:
         answers = _recoding_answers
         _make_recodings(database)
-    expected = answers(database)
-    content = database.read_bytes()
     assert not database.with_name(f"{database.name}-wal").exists()
+    # First: a deletion is finished by what looks at it.
+    content = database.read_bytes()
     mark = database.with_name(f"{database.name}-mark").read_bytes()
+    expected = answers(database)
     copy = folder / database.name
-    every = long or kind == "items"
+    step = {"items": 1, "re-codings": 5, "deletions": 15}[kind]
+    every = long or step == 1
     for mask in (0xFF, 0x0C, 0x01, 0x80) if long else (0xFF,):
         detected = 0
-        # A fifth of the larger one, another one each time.
-        places = range(0 if every else seed % 5, len(content), 1 if every else 5)
+        # A part of the larger ones, another one each time.
+        places = range(0 if every else seed % step, len(content), 1 if every else step)
         for place, changed in _flips(content, places, mask):
             copy.write_bytes(changed)
             copy.with_name(f"{copy.name}-mark").write_bytes(mark)

@@ -397,7 +397,7 @@ def test_without_a_database_a_process_tells_of_its_own_beside_those_of_all(monke
         assert watched.job.state == "running"
         assert [each.state for each in board.all()] == [board.get(job.number).state] == ["cancelled"]
         # It asks nobody whether it is to go on.
-        delete = board.queue("delete", "c").job
+        build = board.queue("build", "c").job
         with pytest.raises(ConflictError, match="can be cancelled"):
-            board.cancel(delete.number)
-        assert board.get(delete.number).state == "queued"
+            board.cancel(build.number)
+        assert board.get(build.number).state == "queued"

@@ -16,8 +16,8 @@ from service.collections.collections import NewCollection
 from service.index import collection, ivf
 from service.items import Item
 from service.opening import opened
-from service.store import writer
-from tests.jobs.calls import NDJSON, create, jobs, lines, over, wait_for
+from service.store.deleting import Deleting
+from tests.jobs.calls import NDJSON, create, lines, over, wait_for
 from tests.jobs.conftest import Start
 
 ITEMS = 12_000
@@ -167,26 +167,59 @@ def test_a_client_that_goes_away_interrupts_its_duplicates(
     assert ended["detail"] == "the client went away: its reply was cut off, ask anew"
 
 
-def test_a_delete_among_many_items_is_told_of(served: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.http.routes.items.MANY_ITEMS", ITEMS)
+def test_a_delete_by_a_filter_is_told_of_and_can_be_cancelled_until_it_deletes(
+    served: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = create(served)
     content = b"".join(b'{"id":"%d","code":"%016x","payload":{"n":%d}}\n' % (n, n, n) for n in range(ITEMS))
     served.post(f"{path}/index", content=content, headers=NDJSON).raise_for_status()
-    seen: list[dict[str, Any]] = []
-    remove = writer._remove_matching
-
-    def looked(*given: Any) -> int:
-        found = remove(*given)
-        # Before the end of the transaction.
-        seen.extend(jobs(served))
-        return found
-
-    monkeypatch.setattr(writer, "_remove_matching", looked)
+    step, held = Deleting.step, threading.Event()
     condition = {"filter": {"n": {"gte": 1000}}}
-    assert served.post(f"{path}/delete", json=condition).json() == {"deleted": ITEMS - 1000}
-    (running,) = seen
-    assert (running["kind"], running["state"], running["done"]) == ("delete", "running", ITEMS - 1000)
-    ended = served.get(f"/v1/jobs/{running['id']}").json()
+    replies: list[httpx.Response] = []
+
+    def slowly(deleting: Deleting) -> bool:
+        # All is found, and more is looked for until it may be done.
+        return step(deleting) and held.wait(0.02)
+
+    def ask() -> None:
+        replies.append(httpx.post(f"{served.base_url}{path}/delete", json=condition, timeout=30))
+
+    monkeypatch.setattr(Deleting, "step", slowly)
+    asking = threading.Thread(target=ask)
+    asking.start()
+    running = wait_for(served, lambda job: job["state"] == "running" and job["done"])
+    assert (running["kind"], running["about"], running["done"]) == ("delete", "by a filter", ITEMS - 1000)
+    # Nothing is deleted yet.
+    assert served.get(path).json()["count"] == ITEMS
+    assert served.post(f"/v1/jobs/{running['id']}/cancel").json()["state"] == "cancelled"
+    asking.join()
+    assert (replies[0].status_code, replies[0].json()["title"]) == (409, "Conflict")
+    assert served.get(path).json()["count"] == ITEMS
+    asking = threading.Thread(target=ask)
+    asking.start()
+    running = wait_for(served, lambda job: job["state"] == "running")
+    held.set()
+    asking.join()
+    assert replies[1].json() == {"deleted": ITEMS - 1000}
+    assert served.get(path).json()["count"] == 1000
+    ended = over(served, running["id"])
     assert (ended["state"], ended["done"], ended["total"]) == ("succeeded", ITEMS - 1000, None)
-    served.post(f"{path}/delete", json=condition).raise_for_status()
-    assert len(jobs(served)) == 1
+    refused = served.post(f"/v1/jobs/{running['id']}/cancel")
+    assert (refused.status_code, refused.json()["detail"]) == (
+        409,
+        f"expected a job that is not over, job {running['id']} is",
+    )
+
+
+def test_a_delete_whose_client_goes_away_before_deletes_nothing(
+    served: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = create(served)
+    items = [{"id": f"{n}", "code": f"{n:016x}", "payload": {"n": n}} for n in range(100)]
+    served.post(f"{path}/index", json={"items": items}).raise_for_status()
+    monkeypatch.setattr(Deleting, "step", lambda deleting: bool(time.sleep(0.01)))
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.post(f"{served.base_url}{path}/delete", json={"filter": {"n": {"gte": 0}}}, timeout=2)
+    ended = wait_for(served, lambda job: job["state"] == "interrupted")
+    assert ended["detail"] == "the client went away: ask for it again, and what is left is deleted"
+    assert served.get(path).json()["count"] == 100

@@ -51,7 +51,8 @@ class Interleaved(RuleBasedStateMachine):
 
     def _opened(self) -> Any:
         database = self.data / "d.sqlite"
-        self.sweeping = RecodingWriter(self.stack.enter_context(closing(Writer(database))))
+        self.writer = self.stack.enter_context(closing(Writer(database)))
+        self.sweeping = RecodingWriter(self.writer)
         return self.stack.enter_context(opened(database, self.loaded))
 
     def teardown(self) -> None:
@@ -79,6 +80,11 @@ class Interleaved(RuleBasedStateMachine):
         assert self.service.collections.delete_matching(self.name, condition) == len(gone)
         for each in gone:
             del self.documents[each]
+
+    @rule(times=st.integers(1, 3))
+    def remove_rows(self, times: int) -> None:
+        for _ in range(times):
+            self.writer.remove_some(0.0)
 
     @rule()
     def restart(self) -> None:
@@ -155,9 +161,17 @@ class Interleaved(RuleBasedStateMachine):
 WANTED = Wanted(limit=100)
 
 
-@pytest.mark.parametrize("others", [("vectors@2", "vectors@3"), ("vectors@4", "vectors@3")])
-def test_any_interleaving(versions: Path, others: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("others", "few"),
+    [(("vectors@2", "vectors@3"), 1000), (("vectors@4", "vectors@3"), 1000), (("vectors@2", "vectors@3"), 0)],
+)
+def test_any_interleaving(versions: Path, others: tuple[str, ...], few: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the rows of deleted items stay for a while, hidden: those of more than a `few` do."""
     monkeypatch.setattr("service.background.recoding.BATCH_ITEMS", 3)
+    monkeypatch.setattr("service.store.deletions.FEW", few)
+    monkeypatch.setattr("service.store.deletions.BLOCK_ITEMS", 2)
+    monkeypatch.setattr("service.store.deletions.REMOVED_AT_ONCE", 1)
+    monkeypatch.setattr("service.store.remover.Remover.start", lambda remover: None)
 
     class Machine(Interleaved):
         loaded = Hashers(versions)

@@ -1,17 +1,18 @@
 """Items into a collection and out of it."""
 
 from collections.abc import Awaitable
-from contextlib import suppress
+from typing import TypeVar
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from models.errors import HammingwayError
 from service.coding.encoding import Going
+from service.collections.backend import Deletion
 from service.errors import FaultsError, UnknownItemError
-from service.filters import Condition, parse_filter
+from service.filters import parse_filter
 from service.http.access import READ, WRITE, client_of
 from service.http.imports import import_lines
+from service.http.layers.time_limit import lift
 from service.http.replies.item_parts import CODE_AND_PAYLOAD, With, told
 from service.http.replies.presence import while_there
 from service.http.replies.reply import reply
@@ -21,10 +22,9 @@ from service.http.schemas.items import DeleteReply, DeleteRequest, IndexReply, I
 from service.http.state import ServiceState, State
 from service.untold import untold
 
+T = TypeVar("T")
 router = APIRouter(prefix="/v1/collections/{collection}", tags=["items"])
 BODY = takes(IndexRequest)
-# To look through so many takes a quarter of a second, to delete them all two.
-MANY_ITEMS = 250_000
 BODY["requestBody"]["content"][ndjson.MEDIA_TYPES[0]] = {
     "schema": {"type": "string", "description": "one item, as in the JSON body, a line"},
     "example": '{"id": "a1", "text": "red running shoes"}\n{"id": "a2", "text": "blue suede shoes"}\n',
@@ -95,29 +95,36 @@ async def delete(collection: str, item_id: str, state: ServiceState) -> Response
     summary="Delete items",
 )
 async def delete_many(collection: str, request: Request, state: ServiceState) -> Response:
-    """By `ids` or by `filter`, all in one write; ids that no item has are passed over."""
+    """By `ids` or by `filter`, all or none, at one moment; ids that no item has are passed over."""
     body = await read(request, state.settings.max_body_bytes)
 
-    def work() -> Response:
+    def work() -> Response | Deletion:
         wanted = parse(DeleteRequest, body, ids=state.settings.max_items)
         if wanted.filter is not None:
-            return reply({"deleted": _delete_matching(collection, parse_filter(wanted.filter), state)})
+            return state.collections.deletion(collection, parse_filter(wanted.filter))
         return reply({"deleted": state.collections.delete_items(collection, wanted.ids or [])})
 
-    return await _written(state, state.writers.run(work))
+    done = await _written(state, state.writers.run(work))
+    return done if isinstance(done, Response) else await _delete_matching(collection, done, request, state)
 
 
-def _delete_matching(collection: str, condition: Condition, state: State) -> int:
-    # In one write, during which nothing else can be written: a job of it has to be before. Milvus has several.
-    many = state.settings.embedded and state.collections.get(collection).count >= MANY_ITEMS
+async def _delete_matching(collection: str, deletion: Deletion, request: Request, state: State) -> Response:
+    # As long as its client waits: a time-out would leave nothing deleted, however often it is asked for.
+    lift(request)
     with state.jobs.watch("delete", collection, "by a filter") as job:
-        if many:
-            with suppress(HammingwayError):
-                job.note(at_once=True)
-        return state.collections.delete_matching(collection, condition, job.reach)
+
+        def step() -> bool | None:
+            job.require_going()
+            is_found = deletion.step()
+            job.reach(deletion.found)
+            return is_found or None
+
+        # What a filter takes to evaluate is shared fairly between clients.
+        await while_there(request, state.lane.run(client_of(request), step))
+        return await _written(state, state.writers.run(lambda: reply({"deleted": job.finish(deletion.finish)})))
 
 
-async def _written(state: State, work: Awaitable[Response]) -> Response:
+async def _written(state: State, work: Awaitable[T]) -> T:
     reply = await work
     # While the reply is on its way, and not before the next search, whose time it would take.
     state.readers.submit(state.collections.follow)

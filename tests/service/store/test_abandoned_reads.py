@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 import pytest
 
 from models.errors import InvalidInputError
 from service.filters import parse_filter
+from service.store.deletions import Hidden
 from service.store.errors import StorageError
 from service.store.filtering import compile_filter
 from service.store.open_reads import OpenReads
@@ -71,7 +73,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
         row = writer.create_collection("c", settings)
         assert row is not None
         writer.upsert(row.number, [_item(number) for number in range(ITEMS)])
+        # So many that they are hidden before their rows are removed, and as many as are removed at once.
         writer.delete(row.number, [f"i{number:05}" for number in range(0, 3000, 2)])
+        writer.delete(row.number, [f"i{number:05}" for number in range(3000, 4000, 2)])
         job = RecodingWriter(writer).begin(row.number, "h@2", 64, False)
         with closing(Reader(path)) as reader, closing(RecodingReader(path)) as recoding_reader:
             pair = recoding_reader.pair(row.number)
@@ -101,6 +105,10 @@ CASES: dict[type[Reading], dict[str, Call]] = {
         "by_id": lambda reader, store: reader.by_id(store.row.number),
         "all_by_id": lambda reader, store: reader.all_by_id(store.row.number),
         "page": lambda reader, store: reader.page(store.row.number, Asked(100, "i00500", ODD, True, True)),
+        "together": lambda reader, store: reader.together(store.row.number),
+        "gone_since": lambda reader, store: reader.gone_since(0),
+        "there": lambda reader, store: reader.there(np.arange(1, 2000)),
+        "is_deleting": lambda reader, store: reader.is_deleting(),
         "highest": lambda reader, store: reader.highest(),
         "matching_between": lambda reader, store: reader.matching_between(
             store.row.number, COMPILED, 0, 10_000, 60.0, verified=True
@@ -115,6 +123,8 @@ CASES: dict[type[Reading], dict[str, Call]] = {
         "version": lambda reader, store: reader.version(),
         "pair": lambda reader, store: reader.pair(store.row.number),
         "batch": lambda reader, store: reader.batch(store.pair, 500, 10_000),
+        "count": lambda reader, store: reader.count(store.row.number),
+        "missing": lambda reader, store: reader.missing(store.pair.recoding),
         "jobs": lambda reader, store: reader.jobs(),
         "unfinished": lambda reader, store: reader.unfinished(),
         "job": lambda reader, store: reader.job(store.job),
@@ -171,6 +181,7 @@ def test_every_public_read_has_a_case() -> None:
 def test_an_error_at_any_row_leaves_nothing_open(store: Store, kind: type[Reading], name: str) -> None:
     reader = store.readers[kind]
     for fatal in _places(store, kind, name):
+        reader._hidden = Hidden()
         reader._connection.row_factory = _Rows(fatal)
         try:
             with pytest.raises(LeftEarlyError) as raised:
@@ -276,6 +287,8 @@ def _places(store: Store, kind: type[Reading], name: str) -> list[int]:
     """Rows at which to raise: the first two, one in the middle and the last."""
     reader = store.readers[kind]
     rows = _Rows()
+    # Read anew, as at the first time.
+    reader._hidden = Hidden()
     reader._connection.row_factory = rows
     try:
         _consume(CASES[kind][name](reader, store))

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from service.filters import parse_filter
+from service.store import pages as pages_module
 from service.store.connection import connect, transaction
 from service.store.errors import DamagedStoreError
 from service.store.pages import Asked, Page, read_page
@@ -65,7 +66,10 @@ def test_a_page_costs_the_same_however_many_items_there_are(connection: sqlite3.
     assert max(costs) < 1.1 * min(costs)
 
 
-def test_a_page_of_a_rare_filter_looks_at_ten_thousand_items(connection: sqlite3.Connection) -> None:
+def test_a_page_of_a_rare_filter_looks_at_ten_thousand_items(
+    connection: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages_module, "MOST_SECONDS", 60.0)
     condition = parse_filter({"n": 25_000})
     after, pages = "", []
     while True:
@@ -77,6 +81,18 @@ def test_a_page_of_a_rare_filter_looks_at_ten_thousand_items(connection: sqlite3
         after = page.last
     assert [page.last for page in pages] == ["09999", "19999", "29999", "39999", "49999", None]
     assert [page.items for page in pages] == [[], [], [item(25_000)], [], [], []]
+
+
+def test_a_page_of_a_filter_that_takes_long_goes_on_where_it_stopped(
+    connection: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages_module, "MOST_SECONDS", 0.0)
+    condition = parse_filter({"n": {"in": [0, 2]}})
+    first, second = (read_page(connection, 2, Asked(5, after, condition)) for after in ("", "00000"))
+    assert (first.items, first.last) == ([item(0)], "00000")
+    assert (second.items, second.last) == ([], "00001")
+    # Without a filter a page is whole.
+    assert len(read_page(connection, 2, Asked(500, "")).items) == 500
 
 
 def test_a_damaged_item_is_not_given(database: Path, tmp_path: Path) -> None:

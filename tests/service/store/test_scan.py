@@ -1,8 +1,10 @@
 """A filter evaluated in slices finds what one look would, whatever the slices are and whatever is written meanwhile."""
 
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -55,6 +57,7 @@ def test_it_finds_all_and_what_is_written_meanwhile(
 ) -> None:
     monkeypatch.setattr(scanning, "FIRST_SPAN", 7)
     monkeypatch.setattr(scanning, "LONGEST_SPAN", 50)
+    monkeypatch.setattr(scanning, "SHORTEST_SPAN", 1)
     scan = Scan(collection, ODD, by_ids=by_ids)
     items = 2000 if collection == 1 else 20
     ids = {f"i{n:05}" for n in range(1, items, 2)}
@@ -94,6 +97,26 @@ def test_a_slice_that_takes_too_long_is_broken_off_and_made_smaller(writer: Writ
             break
     assert len(found(reader, scan)) == 1000 + 60
     assert max(slices[:3]) > 4 * max(slices[-3:-1])
+
+
+def test_what_each_statement_takes_by_itself_does_not_make_all_of_them_small(
+    writer: Writer, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    between, calls = Reader.matching_between, []
+
+    def slow(reader: Reader, *given: Any) -> Any:
+        calls.append(given)
+        begun = time.thread_time()
+        while time.thread_time() < begun + 0.03:
+            pass
+        return between(reader, *given)
+
+    monkeypatch.setattr(Reader, "matching_between", slow)
+    scan = Scan(1, ODD)
+    while not scan.step(reader):
+        pass
+    assert len(found(reader, scan)) == 1000
+    assert len(calls) <= 2 + 2020 / scanning.SHORTEST_SPAN
 
 
 @pytest.mark.parametrize("share", [1, 2, 40, 400])

@@ -186,7 +186,7 @@ def test_a_database_that_another_process_is_making_at_this_moment_is_waited_for(
 @pytest.mark.parametrize(
     ("statement", "error"),
     [
-        ("PRAGMA user_version=3", UnusableStoreError),
+        ("PRAGMA user_version=4", UnusableStoreError),
         ("PRAGMA application_id=7", UnusableStoreError),
         ("DROP INDEX items_by_id", DamagedStoreError),
     ],

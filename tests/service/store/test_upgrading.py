@@ -1,4 +1,4 @@
-"""A database of format 1, as its code made it, becomes one of format 2; what is damaged or newer is refused."""
+"""A database of format 1 or 2, as its code made it, becomes one of format 3; what is damaged or newer is refused."""
 
 import hashlib
 import shutil
@@ -20,6 +20,7 @@ from service.opening import opened
 from service.settings import Settings
 from service.store.connection import committed
 from service.store.errors import DamagedStoreError, UnusableStoreError
+from service.store.recoding_reader import RecodingReader
 from service.store.schema import StoredItem
 from service.store.snapshots import restore
 from service.store.writer import Writer
@@ -27,6 +28,8 @@ from tests.serving import running
 
 # Made by the last version that wrote format 1: two collections that were changed, and one deleted before.
 MADE = Path(__file__).parent / "format-1"
+# Made by the last version that wrote format 2.
+MADE_2 = Path(__file__).parent / "format-2"
 
 
 @pytest.fixture
@@ -67,7 +70,7 @@ def test_all_is_there_as_it_was(old: Path, tmp_path: Path) -> None:
             assert [(match.distance, match.id) for match in found] == expected
             assert service.collections.item("shoes", "é8") == StoredItem("é8", codes["é8"], b'{"n":8}')
             assert service.collections.shown("kept", "b", frozenset({"features"}))[1].features is not None
-        assert (_format(old), _counts(old)) == (2, before)
+        assert (_format(old), _counts(old)) == (3, before)
     with opened(old, Hashers(tmp_path)) as service:
         # Numbers go on where they were.
         service.collections.create("new", NewCollection(bits=16))
@@ -137,12 +140,52 @@ def test_what_a_killed_restore_left_is_swept_and_a_live_one_is_let_be(tmp_path: 
     assert not list(data.glob(".restoring-*"))
 
 
+@pytest.fixture
+def second(tmp_path: Path) -> Path:
+    """A copy of a database of format 2, with documents and a re-coding half done."""
+    for file in MADE_2.glob("hammingway.sqlite*"):
+        shutil.copy(file, tmp_path / file.name)
+    return tmp_path / "hammingway.sqlite"
+
+
+def test_all_of_format_2_is_there_as_it_was(second: Path, tmp_path: Path) -> None:
+    assert _format(second) == 2
+    before = _counts(second)
+    for _ in range(2):
+        with opened(second, Hashers(tmp_path)) as service, closing(RecodingReader(second)) as reader:
+            service.load()
+            kept, shoes = service.collections.all()
+            assert (kept.name, kept.hasher, kept.keep_documents, kept.count) == ("kept", "x@1", True, 3)
+            assert (shoes.name, shoes.index.kind, shoes.index.above, shoes.count) == ("shoes", "auto", 20_000, 49)
+            found = service.collections.search("shoes", [Query("code", "0000")], Wanted(100)).results[0]
+            assert len(found) == 49
+            pair = reader.pair(3)
+            assert pair is not None
+            assert (pair.new.settings.hasher, pair.recoding.stage) == ("x@2", "coding")
+            assert [job.kind for job in reader.jobs()] == ["recode"]
+        assert (_format(second), _counts(second)) == (3, before)
+
+
+def test_a_snapshot_of_format_2_is_restored(tmp_path: Path) -> None:
+    (snapshot,) = MADE_2.glob("shoes-*.sqlite")
+    assert restore(snapshot, tmp_path / "hammingway.sqlite", "back") == ("back", 49)
+
+
+def test_a_database_of_format_2_whose_tables_are_others_is_refused(second: Path) -> None:
+    with closing(sqlite3.connect(second)) as connection:
+        connection.execute("CREATE TABLE deletions (number INTEGER)")
+        connection.commit()
+    with pytest.raises(DamagedStoreError, match="tables as they were made"):
+        Writer(second)
+    assert _format(second) == 2
+
+
 @pytest.mark.parametrize(
     ("statement", "error", "told"),
     [
         ("UPDATE collections SET bits = 32 WHERE name = 'shoes'", DamagedStoreError, "collection 'shoes'"),
         ("DROP TABLE features", DamagedStoreError, "tables as they were made"),
-        ("PRAGMA user_version=3", UnusableStoreError, "have format 2, found 3: it was written by a newer version"),
+        ("PRAGMA user_version=4", UnusableStoreError, "have format 3, found 4: it was written by a newer version"),
     ],
 )
 def test_what_is_damaged_or_newer_is_refused_and_left_as_it_is(
