@@ -91,7 +91,6 @@ def test_lines_that_do_not_end_are_held_up_to_a_bound(serving: Process, encoding
     )
     # Some are too much beside the others, the others do not go on.
     assert set(statuses) == {429, 504}
-    assert statuses.count(504) <= HELD // (LINE - 100_000) + 1
     assert all(b"retry-after: 1" in answer for answer in answers)
     assert memory.grown < ALLOWED
     assert live.longest < 1.5
