@@ -22,6 +22,8 @@ MOST_PIPELINED = 100
 MOST_HEADERS = 256
 # After the last response on a connection, for the client to read it while it still sends.
 LINGER_SECONDS = 2.0
+# How long a client that sends no more, which may have left, is waited for until its response begins.
+HALF_CLOSED_SECONDS = 0.5
 VERSIONS = ("1.0", "1.1")
 # The characters of a host and a port (RFC 3986, section 3.2.2).
 _HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*")
@@ -75,16 +77,32 @@ class Framed(HttpToolsProtocol):
     _active: Cycle | None = None
     # Whether what the client sends is passed over.
     _deaf = False
+    # Whether the client has said that it sends no more.
+    _half_closed = False
     # Sent when all requests before it are answered.
     _last_reply: bytes | None = None
     _refusal: RefusedRequestError | None = None
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the request that is being answered; uvicorn tells the one that was read last."""
-        if self._active is not None and not self._active.response_complete:
+        if self._active is not None and self._is_answering:
             self._active.disconnected = True
             self._active.message_event.set()
         super().connection_lost(exc)
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Answer the requests that are whole, then close the connection (RFC 9293, section 3.6).
+
+        `nc` and other simple clients end their half of a connection after their request. A client that has left looks
+        the same until something is sent to it, so after `HALF_CLOSED_SECONDS` it is taken for gone.
+        """
+        if self._is_answering and (self._deaf or self._part != "body"):
+            self._half_closed = True
+            self.loop.call_later(HALF_CLOSED_SECONDS, self._take_for_gone)
+        else:
+            self.transport.close()
+        # The connection is closed here: what was written last may not have been given to the transport yet.
+        return True
 
     def data_received(self, data: bytes) -> None:
         """Parse what came."""
@@ -171,9 +189,11 @@ class Framed(HttpToolsProtocol):
             self.hang_up()
             return
         super().on_response_complete()
-        if self._last_reply is not None and self._active is not None and self._active.response_complete:
+        if self._last_reply is not None and not self._is_answering:
             self.transport.write(self._last_reply)
             self.hang_up()
+        elif self._half_closed and not self._is_answering:
+            self.transport.close()
 
     def refuse(self, status: int, detail: str) -> None:
         """Answer that what the client sends is not served, and close the connection."""
@@ -191,7 +211,7 @@ class Framed(HttpToolsProtocol):
             if broken.response_started:
                 self.transport.close()
                 return
-        elif self._active is not None and not self._active.response_complete:
+        elif self._is_answering:
             # In the order of the requests: a client, or a proxy, takes responses by their order.
             self._deaf, self._last_reply = True, reply
             return
@@ -218,6 +238,16 @@ class Framed(HttpToolsProtocol):
             with suppress(OSError):
                 self.transport.write_eof()
         self.loop.call_later(LINGER_SECONDS, self.transport.close)
+
+    @property
+    def _is_answering(self) -> bool:
+        return self._active is not None and not self._active.response_complete
+
+    def _take_for_gone(self) -> None:
+        # To write tells whether the client is there: a response that has begun is sent to its end.
+        self.pipeline.clear()
+        if self._active is not None and not self._active.response_started:
+            self.transport.close()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         assert isinstance(cycle, Cycle)  # nosec B101  # for the type checker

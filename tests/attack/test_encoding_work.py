@@ -20,6 +20,7 @@ import pytest
 from PIL import Image
 
 from models.features.pixels import PixelFeatures
+from service.process import framing
 from service.settings import Settings
 from tests.recoding.made import add_version
 from tests.serving import Process, client_of, running
@@ -150,6 +151,8 @@ LEFT: dict[str, tuple[str, bytes, dict[str, str]]] = {
 def test_nothing_is_encoded_for_a_client_that_has_left(
     client: httpx.Client, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
+    # Else a client that has left is taken for one that sends no more.
+    monkeypatch.setattr(framing, "HALF_CLOSED_SECONDS", 0.0)
     counted = Counted(monkeypatch)
     path, body, headers = LEFT[name]
     with half_asked(client.base_url, path, body, headers):
