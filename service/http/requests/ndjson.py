@@ -89,7 +89,8 @@ async def read_batches(chunks: AsyncIterable[bytes], longest: int, watch: Watch)
             first, ends = first + len(lines), ends - len(lines)
             del lines
             watch.hold(len(held))
-        if not ends and len(held) > longest:
+        # A carriage return at the end may belong to the end of the line.
+        if not ends and len(held) - held.endswith(b"\r") > longest:
             too_long = len(held)
             held.clear()
             watch.hold(0)
@@ -184,6 +185,7 @@ def _parse_each(lines: Mapping[int, bytes], limits: Limits) -> tuple[dict[int, i
 
 
 def _item(line: bytes, limits: Limits) -> items.Item:
+    line = line.removesuffix(b"\r")
     if len(line) > limits.line_bytes:
         raise _too_long(limits.line_bytes, len(line))
     value = parse_json(line, limits.values)

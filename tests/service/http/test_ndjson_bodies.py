@@ -74,7 +74,7 @@ def lines(draw: st.DrawFn) -> Line:
     text = draw(st.sampled_from([b"", b"", BOM_UTF8])) + draw(BLANKS) + orjson.dumps(item) + draw(BLANKS)
     if kind == "long":
         text = text.ljust(draw(st.integers(LONGEST - 1, LONGEST + 2)))
-    return (text, item) if len(text) <= LONGEST else (text, None)
+    return (text, item) if len(text.removesuffix(b"\r")) <= LONGEST else (text, None)
 
 
 @st.composite
@@ -124,3 +124,16 @@ def test_the_parser_beside_knows_a_case_worked_by_hand() -> None:
     item = {"id": "a", "code": "00ff"}
     made: list[Line] = [(b" ", None), (b"{", None), (b"", None), (b"x", item), (b" " * (LONGEST + 1), None)]
     assert expected(made) == ([item], [2, 5])
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r", b""])
+def test_the_end_of_a_line_does_not_count_for_its_length(client: httpx.Client, end: bytes) -> None:
+    text = b'{"id": "a", "code": "00ff"}'.ljust(LONGEST)
+    client.put("/v1/collections/ends", json={"bits": 16}).raise_for_status()
+    headers = {"Content-Type": "application/x-ndjson"}
+    for lines, status in ((text, 200), (text + b" ", 413)):
+        for cut in range(LONGEST - 1, len(lines + end)):
+            pieces = [lines[:cut], (lines + end)[cut:]]
+            content = iter([piece for piece in pieces if piece])
+            reply = client.post("/v1/collections/ends/index", content=content, headers=headers)
+            assert reply.status_code == status, (end, cut, reply.text)
