@@ -265,10 +265,14 @@ def _require_few(parts: Iterator[object], kind: str, what: str) -> None:
 
 
 def _png_chunks(content: bytes) -> Iterator[int]:
+    """Where each chunk of a PNG ends, up to its last one: what follows that belongs to no image."""
     at = 8
     while at + 8 <= len(content):
+        kind = content[at + 4 : at + 8]
         at += 12 + int.from_bytes(content[at : at + 4], "big")
         yield at
+        if kind == b"IEND":
+            return
 
 
 def _gif_blocks(content: bytes) -> Iterator[int]:

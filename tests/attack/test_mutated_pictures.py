@@ -265,6 +265,16 @@ def test_metadata_that_is_long_or_broken_keeps_no_picture_out() -> None:
     assert all(np.array_equal(row, rows[0]) for row in rows)
 
 
+def test_what_follows_a_picture_in_its_file_is_ignored() -> None:
+    # As cameras append films, and disks zeros.
+    random = np.random.default_rng(0)
+    for name, content in corpus().items():
+        row = _row_or_none(content)
+        for rest in (bytes(2**21), random.bytes(2**21), b"!\xf9" * 2**20):
+            after = _row_or_none(content + rest)
+            assert (row is None and after is None) or np.array_equal(row, after), (name, rest[:2])
+
+
 @pytest.fixture(scope="module", autouse=True)
 def collections(client: httpx.Client) -> Iterator[None]:
     for name in ("digits", "pydocs", "vectors"):
