@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -15,8 +16,12 @@ from service.jobs.watching import JobCancelledError, Watched
 from service.store.jobs import Job
 from service.store.snapshots import Taken, remove
 from service.threads.pool import Pool
+from service.threads.runs import AbandonedError, Going
+from service.untold import untold
 
 MOST_QUEUED = 100
+# Of snapshots that a client waits for; they take no threads that writes need.
+WAITED_AT_ONCE = 2
 log = logging.getLogger(__name__)
 
 
@@ -28,16 +33,27 @@ class Snapshots:
         self._jobs = jobs
         self._folder = folder
         self._pool = Pool(1, MOST_QUEUED)
+        self._waited = Pool(WAITED_AT_ONCE, MOST_QUEUED)
         self._guard = threading.Lock()
         self._queued = 0
 
     def close(self) -> None:
-        """Have the thread end when it is done."""
+        """Have the threads end when they are done."""
         self._pool.close()
+        self._waited.close()
 
-    def take(self, name: str) -> Taken:
-        """Write a collection into a file; raises UnknownCollectionError, or JobCancelledError."""
-        return self._take(name, self._jobs.watch("snapshot", name))
+    async def take(self, name: str, is_abandoned: Callable[[], bool]) -> Taken:
+        """Write a collection into a file, in a thread of its own; one that is cancelled before its turn is not begun.
+
+        `is_abandoned` is asked again and again from that thread; the snapshot ends where it is true. Raises
+        UnknownCollectionError, JobCancelledError, AbandonedError, or BusyError where too many wait.
+        """
+
+        def going() -> None:
+            if is_abandoned():
+                raise AbandonedError("expected the client to wait for the snapshot, it went away")
+
+        return await self._waited.run(lambda: self._take(name, self._jobs.watch("snapshot", name), going))
 
     def begin(self, name: str) -> Job:
         """Have that done beside; returns the job, whose result is what `told` says.
@@ -71,8 +87,9 @@ class Snapshots:
         finally:
             self._give_place()
 
-    def _take(self, name: str, watched: Watched) -> Taken:
+    def _take(self, name: str, watched: Watched, going: Going = untold) -> Taken:
         def copied(items: int, total: int) -> None:
+            going()
             watched.expect(total)
             watched.reach(items)
             watched.require_going()

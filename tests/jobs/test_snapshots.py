@@ -1,7 +1,9 @@
 """Snapshots as jobs: asked for and waited for, cancelled, cut off."""
 
 import hashlib
+import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,9 +11,10 @@ from typing import Any
 import httpx
 import pytest
 
-from service.background.snapshots import Snapshots
+from service.background.snapshots import WAITED_AT_ONCE, Snapshots
 from service.jobs.remembered import Remembered
 from service.jobs.watching import Watching
+from service.process import framing
 from service.store import snapshots
 from tests.jobs.calls import ASYNC, create, jobs, over, wait_for
 from tests.jobs.conftest import Start
@@ -117,6 +120,32 @@ def test_one_that_is_waited_for_is_seen_and_its_request_says_that_it_was_cancell
     waiting.join()
     assert (replies[0].status_code, replies[0].json()["title"]) == (409, "Conflict")
     assert left(folder) == []
+
+
+def test_those_whose_clients_left_end_and_hold_up_no_write(served: httpx.Client, folder: Path, held: Held) -> None:
+    path = create(served, items=ITEMS)
+    connections = []
+    # More than there are threads that write.
+    for _ in range(40):
+        connection = socket.create_connection((served.base_url.host, served.base_url.port or 0))
+        connection.sendall(f"POST {path}/snapshots HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        connections.append(connection)
+    wait_for(served, lambda job: job["state"] == "running")
+    code = "0" * len(served.get(f"{path}/items", params={"limit": 1, "with": "code"}).json()["items"][0]["code"])
+    indexed = served.post(f"{path}/index", json={"items": [{"id": "new", "code": code}]}, timeout=10)
+    assert indexed.json() == {"indexed": 1}
+    for connection in connections:
+        connection.close()
+    # Told to the work once the client is taken for gone.
+    time.sleep(framing.HALF_CLOSED_SECONDS + 0.5)
+    held.release.set()
+    for job in jobs(served):
+        assert over(served, job["id"])["detail"] == "the client went away: nothing is left of it"
+    deadline = time.monotonic() + 20
+    while left(folder):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert len(jobs(served)) <= WAITED_AT_ONCE
 
 
 def test_cancelled_in_the_last_moment_nothing_is_left(
