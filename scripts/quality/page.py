@@ -45,12 +45,12 @@ def body(part: str, results: Results) -> str:
 
 def _filled(lines: list[str], bodies: dict[str, str]) -> Iterator[str]:
     """The lines, with bodies at the ends of the sections of their names; bodies that were used are taken out."""
-    body = ""
+    body = last = ""
     old = False
     for line in [*lines, "#"]:
         if line.startswith("#"):
             if body:
-                yield from (body, "")
+                yield from (body, "") if last == "" else ("", body, "")
             body, old = "", False
             if (heading := HEADING.match(line)) is not None:
                 body = bodies.pop(heading[2], "")
@@ -58,3 +58,4 @@ def _filled(lines: list[str], bodies: dict[str, str]) -> Iterator[str]:
             old = True
         if not old:
             yield line
+            last = line

@@ -22,11 +22,11 @@ class Plan:
     seeds: int = SEEDS
     queries: int = 1000
     copies: int = 200
-    altered: int = 300
-    collection: int = 5000
+    altered: int = 100
+    collection: int = 3000
     wants: Callable[[Cell], bool] = lambda cell: True
 
 
 def quick(plan: Plan) -> Plan:
     """The same in minutes: one seed, two sizes, one length, fewer queries."""
-    return replace(plan, sizes=plan.sizes[:2], bits=[64], seeds=1, queries=200, copies=100, altered=50, collection=1000)
+    return replace(plan, sizes=plan.sizes[:2], bits=[64], seeds=1, queries=200, copies=100, altered=30, collection=1000)

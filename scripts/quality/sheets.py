@@ -16,6 +16,12 @@ MARGIN = 0.005
 ITQ = "PCA-ITQ"
 NEAR_COPY_BITS = 128
 PICTURE_BITS = 64
+JUDGED = {
+    "similar": tuple(COLUMNS),
+    "near-copies": ("F1", "first"),
+    "altered": ("all", "trained kinds", "other kinds"),
+}
+"""The columns by which a trained hasher loses or not."""
 REMOVAL = ("recall", "precision", "F1", "found, trained edits", "found, other edits", "first")
 
 
@@ -115,46 +121,45 @@ def _altered(medians: list[Median]) -> list[Sheet]:
 
 
 def losses(results: Results, parts: list[str]) -> list[Loss]:
-    """Every column of every case in which the best other method is above what training kept."""
+    """Every column of every case in which another method is above what training kept.
+
+    The best method of the same size an item is compared, and the best of those of other sizes.
+    """
     found = []
     for part in parts:
-        kind = part.partition("/")[0]
-        columns = {"similar": tuple(COLUMNS), "near-copies": ("F1", "first")}.get(
-            kind, ("all", "trained kinds", "other kinds")
-        )
+        columns = JUDGED[part.partition("/")[0]]
         for case in _cases(results.medians(part)):
+            lengths = {each.bits for each in case if each.method == LEARNED}
+            others = [each for each in case if each.method not in (LEARNED, FLOAT)]
             for trained in [each for each in case if each.method == LEARNED]:
-                # Of the baselines those of the same length; what has a size of its own is compared with all lengths.
-                lengths = {each.bits for each in case if each.method == LEARNED}
-                others = [
-                    each for each in case
-                    if each.method not in (LEARNED, FLOAT) and (each.bits == trained.bits or each.bits not in lengths)
+                same = [each for each in others if each.bits == trained.bits]
+                fixed = [each for each in others if each.bits not in lengths]
+                found += [
+                    Loss(
+                        part, f"{trained.items:,} items, {trained.bits} bits", column, trained.values[column],
+                        f"{best.method}, {best.bits:,} bits", best.values[column],
+                    )
+                    for column in columns if column in trained.values
+                    for rivals in (same, fixed)
+                    if (best := _best(rivals, column)) and best.values[column] > trained.values[column] + MARGIN
                 ]  # fmt: skip
-                for column in columns:
-                    rivals = [each for each in others if column in each.values]
-                    best = max(rivals, key=lambda each: each.values[column], default=None)
-                    if best and column in trained.values and best.values[column] > trained.values[column] + MARGIN:
-                        found.append(
-                            Loss(part, f"{trained.items:,} items, {trained.bits} bits", column,
-                                 trained.values[column], best.method, best.values[column])
-                        )  # fmt: skip
     return found
 
 
+def _best(medians: list[Median], column: str) -> Median | None:
+    return max((each for each in medians if column in each.values), key=lambda each: each.values[column], default=None)
+
+
 def losses_sheet(found: list[Loss]) -> Sheet:
-    """The losses, a line for each part and column, with the largest of them."""
-    groups: dict[tuple[str, str], list[Loss]] = {}
+    """The losses, a line for each part, column and better method, with the largest of them."""
+    groups: dict[tuple[str, str, str], list[Loss]] = {}
     for loss in found:
-        groups.setdefault((loss.part, loss.column), []).append(loss)
+        groups.setdefault((loss.part, loss.column, loss.method), []).append(loss)
     rows = []
-    for (part, column), several in groups.items():
+    for (part, column, method), several in groups.items():
         worst = max(several, key=lambda loss: loss.other - loss.trained)
-        methods = ", ".join(dict.fromkeys(loss.method for loss in several))
-        rows.append(
-            (part, column, str(len(several)), methods, worst.case, f"{worst.trained:.3f}",
-             f"{worst.method} {worst.other:.3f}")
-        )  # fmt: skip
-    headings = ("part", "column", "cases lost", "to", "largest loss", "trained", "best other")
+        rows.append((part, column, method, str(len(several)), worst.case, f"{worst.trained:.3f}", f"{worst.other:.3f}"))
+    headings = ("part", "column", "better", "in cases", "by most at", "trained", "the other")
     return Sheet("where another method is better by more than 0.005", headings, rows)
 
 
