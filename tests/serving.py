@@ -24,6 +24,8 @@ from service.settings import Settings
 # Below those that Linux gives to connections, and to who asks for any; each process that runs tests has its own.
 FIRST_PORT, PORTS_EACH = 10_000, 4000
 READY_IN_A_ROW = 20
+# How long a service may take to get ready.
+READY_SECONDS = 30.0
 # No service of the tests speaks TLS, and to read the certificates there are takes a client 30 ms.
 NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
@@ -132,8 +134,8 @@ def free_port() -> int:
 
 
 def wait_until_ready(client: httpx.Client, status: int = 200) -> None:
-    """Return once the service says it is ready, or whatever else is waited for; fail after half a minute."""
-    deadline = time.monotonic() + 30
+    """Return once the service says it is ready, or whatever else is waited for; fail after READY_SECONDS."""
+    deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline:
         try:
             if client.get("/readyz").status_code == status:
