@@ -11,7 +11,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from models.features import Features
 from models.features.encoder_graph import MODEL
-from models.features.text_encoder import TOKENIZER
+from models.features.tokenizing import TOKENIZER
 from models.folder import write_folder
 from models.hasher import DECODER, ENCODER
 from tests.recoding.made import linear

@@ -16,7 +16,8 @@ from models.features.base import Features
 from models.features.encoder_graph import MODEL
 from models.features.picture_encoder import PictureEncoder
 from models.features.preprocessing import from_processor
-from models.features.text_encoder import TOKENIZER, TextEncoder
+from models.features.text_encoder import TextEncoder
+from models.features.tokenizing import TOKENIZER
 
 OWN = "encoder.toml"
 PROCESSOR = "preprocessor_config.json"

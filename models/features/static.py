@@ -8,7 +8,6 @@ change the codes of a hasher, and serving needs neither the package nor a downlo
 import importlib.util
 import json
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -17,18 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load as load_safetensors
 
-# One thread a call: the callers are the threads.
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-
-from tokenizers import Tokenizer
-
 from models.errors import InvalidInputError, is_fault
 from models.features.base import MAX_CHARACTERS, CardSettings, Dimension, Files, parse_settings
 from models.features.normalisation import Normalisation
 from models.features.text import TextFeatures
+from models.features.tokenizing import TOKENIZER, load_tokenizer
 
 EMBEDDING = "embedding.safetensors"
-TOKENIZER = "tokenizer.json"
 # A text of more characters is tokenized without holding up other threads; of less, that costs more than it gains.
 SHORT_CHARACTERS = 1000
 # A text may have 400,000 tokens, whose embeddings are 1 KB each.
@@ -61,9 +55,7 @@ class StaticFeatures(TextFeatures):
         super().__init__(normalisation, max_characters)
         self._files = {EMBEDDING: embedding, TOKENIZER: tokenizer}
         self._matrix = _matrix(embedding)
-        self._tokenizer = Tokenizer.from_str(tokenizer.decode())
-        self._tokenizer.no_padding()
-        self._tokenizer.no_truncation()
+        self._tokenizer, self.growth = load_tokenizer(tokenizer)
         self.dimension: int = self._matrix.shape[1]
 
     @classmethod
@@ -110,7 +102,7 @@ class StaticFeatures(TextFeatures):
         return row
 
     def _tokens(self, document: str) -> list[int]:
-        if len(document) <= SHORT_CHARACTERS:
+        if len(document) * self.growth <= SHORT_CHARACTERS:
             found: list[int] = self._tokenizer.encode(document, add_special_tokens=False).ids
             return found
         # The same, but that other threads go on meanwhile: `encode` holds the interpreter's lock.

@@ -12,10 +12,18 @@ class TextTooLongError(InvalidInputError):
     title = "Text too long"
 
 
+# How much longer than a text what a tokenizer makes of it may be before shorter texts only are taken.
+USUAL_GROWTH = 16
+
+
 class TextFeatures(Features):
-    """Base of the extractors for text; `normalisation` is None for hashers that were made before there was one."""
+    """Base of the extractors for text; `normalisation` is None for hashers that were made before there was one.
+
+    `growth` is how many times as long their tokenizer may make a text: one that was prepared may double it many times.
+    """
 
     modality = "text"
+    growth = 1
 
     def __init__(self, normalisation: Normalisation | None, max_characters: int = MAX_CHARACTERS) -> None:
         self.normalisation = normalisation
@@ -39,6 +47,11 @@ class TextFeatures(Features):
         if len(text) > self.max_characters:
             raise TextTooLongError(
                 f"expected a text of at most {self.max_characters} characters when normalised, got {len(text)}"
+            )
+        if self.growth > USUAL_GROWTH and len(text) > (most := USUAL_GROWTH * self.max_characters // self.growth):
+            raise TextTooLongError(
+                f"expected a text of at most {most} characters for a tokenizer that may make it {self.growth} times as "
+                f"long, got {len(text)}"
             )
         if not text.strip():
             raise InvalidInputError("expected a text with at least one word, got an empty one")

@@ -4,26 +4,21 @@ A text's tokens depend on the text alone, and texts share a run of the graph onl
 So nothing is padded: padding costs time, and it changes the last digits of what a graph computes.
 """
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
-
-# One thread a call: the callers are the threads.
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-
-from tokenizers import Encoding, Tokenizer
+from tokenizers import Encoding
 
 from models.errors import InvalidInputError, is_fault
 from models.features.base import CardSettings, Dimension, Document, Extracted, Files, Source, go_on, parse_settings
 from models.features.encoder_graph import MODEL, EncoderGraph, finite_row
 from models.features.normalisation import Normalisation
 from models.features.text import TextFeatures
+from models.features.tokenizing import TOKENIZER, load_tokenizer
 
-TOKENIZER = "tokenizer.json"
 # Of texts of equal length, as many as have so many tokens together are one run; more gain nothing.
 TOKENS_A_RUN = 256
 TEXTS_A_STEP = 512
@@ -76,7 +71,8 @@ class TextEncoder(TextFeatures):
             raise InvalidInputError(f"expected {MODEL} to take {', '.join(sorted(INPUTS))}, got {', '.join(unknown)}")
         if "input_ids" not in self._graph.inputs:
             raise InvalidInputError(f"expected {MODEL} to take input_ids, got {', '.join(self._graph.inputs)}")
-        self._tokenizer = _load_tokenizer(tokenizer, settings.tokens)
+        self._tokenizer, self.growth = load_tokenizer(tokenizer)
+        self._tokenizer.enable_truncation(settings.tokens)
         width = len(self._rows_of_tokens(self._sample(2, 1))[0])
         if width != self.dimension:
             raise InvalidInputError(f"features/dimension: expected {width}, as {MODEL} gives, got {self.dimension}")
@@ -244,15 +240,3 @@ _POOLED = {
     "mean_sqrt_length": lambda tokens: tokens.sum(axis=0) / np.sqrt(len(tokens)),
     "weighted_mean": _weighted_mean,
 }
-
-
-def _load_tokenizer(content: bytes, tokens: int) -> Tokenizer:
-    try:
-        tokenizer = Tokenizer.from_str(content.decode())
-        tokenizer.no_padding()
-        tokenizer.enable_truncation(tokens)
-    except BaseException as error:
-        if not is_fault(error):
-            raise
-        raise InvalidInputError(f"expected {TOKENIZER} to be a tokenizer: {error}") from None
-    return tokenizer

@@ -11,7 +11,7 @@ from pathlib import Path
 from models.errors import InvalidInputError
 from models.features.encoder_folder import GRAPHS, OWN, PROCESSOR
 from models.features.encoder_graph import MODEL
-from models.features.text_encoder import TOKENIZER
+from models.features.tokenizing import TOKENIZER
 
 # SHA-256 of the files that these encoders were tried with. Both packages are young and each has one maker.
 MINILM_GRAPH = "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6"

@@ -21,7 +21,7 @@ from service.collections.upserts import Upserts
 from service.errors import ConflictError, Fault, FaultsError, UnknownItemError, UnknownItemsError
 from service.filters import Condition, names_a_field
 from service.index.collection import IndexState
-from service.items import PAYLOAD, Item, Made, Match, Part, Query, Shown, Wanted
+from service.items import LONGEST_ID_BYTES, PAYLOAD, Item, Made, Match, Part, Query, Shown, Wanted
 from service.search import rescoring
 from service.store import pages
 from service.store.errors import StoreBusyError, UnknownCollectionError, unknown_collection
@@ -187,7 +187,9 @@ class Collections:
 
     def delete_items(self, name: str, ids: Sequence[str]) -> int:
         """Delete items by id; returns how many were there."""
-        return self._steadily(name, lambda row: self._backend.delete(row, ids))
+        # Longer ones no item has: a body of them would be written out again for the store, while it is locked.
+        possible = [each for each in ids if len(each) <= LONGEST_ID_BYTES]
+        return self._steadily(name, lambda row: self._backend.delete(row, possible))
 
     def deletion(self, name: str, condition: Condition) -> Deletion:
         """A delete of the items that a filter lets through, to be taken step by step."""

@@ -3,15 +3,19 @@
 import gzip
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from sqlite3 import Connection
 
 import httpx
 import pytest
 
+from service.http.requests import structure
+from service.settings import Settings
+from service.store import statements
 from tests.attack.watching import watched_liveness, watched_memory
-from tests.serving import Process, client_of
+from tests.serving import Process, client_of, running
 
 MEBIBYTE = 2**20
 BODY = 16 * MEBIBYTE
@@ -114,6 +118,7 @@ ATTACKS: dict[str, Attack] = {
         lambda: _part(b"image", b"x") + _part(b"request", _filled(b'{"x":[', b"[]", b"]}")[: BODY // 2]) + b"--b--\r\n",
         413,
     ),
+    "boundaries in a part": (f"{C}/index", PARTS, lambda: _part(b"a", b"\r\n--bx" * (BODY // 7)) + b"--b--\r\n", 413),
     "a text outside of ASCII": (
         "/v1/encode",
         JSON,
@@ -201,6 +206,43 @@ def test_what_is_large_and_right_is_taken(serving: Process) -> None:
     assert read["payload"] == {"x": [[1.5]] * 200}
     queries = b'{"queries":[' + b",".join([b'{"code":"00"}'] * 1000) + b'],"limit":1,"with":[]}'
     assert len(serving.client.post(f"{C}/search", content=queries).json()["results"]) == 1000
+
+
+def test_a_place_in_bad_utf8_is_told_as_fast_as_any_other() -> None:
+    """Each character that is none took the decoder a call, while it held the interpreter's lock."""
+
+    def seconds(text: bytes) -> float:
+        best = float("inf")
+        for _ in range(3):
+            started = time.thread_time()
+            structure.invalid(text, len(text), "")
+            best = min(best, time.thread_time() - started)
+        return best
+
+    good, bad = seconds(b"a" * BODY), seconds(b"\xff" * BODY)
+    print(f"{good * 1000:.0f} ms, bad {bad * 1000:.0f} ms")
+    assert bad < 3 * good + 0.01
+    assert "line 2 column 3 (char 5)" in str(structure.invalid("é\u4e2d\nü\U0001f600x".encode(), 12, ""))
+
+
+def test_ids_that_no_item_can_have_do_not_reach_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    find = statements.sequences_of
+
+    def noted(connection: Connection, collection: int, ids: Sequence[str]) -> list[int]:
+        asked.extend(ids)
+        return find(connection, collection, ids)
+
+    monkeypatch.setattr(statements, "sequences_of", noted)
+    with running(Settings(hashers=tmp_path / "hashers", data=tmp_path / "data")) as client:
+        client.put(C, json={"bits": 8}).raise_for_status()
+        longest = "a" * 512
+        client.post(f"{C}/index", json={"items": [{"id": longest, "code": "00"}]}).raise_for_status()
+        asked.clear()
+        ids = [longest, "b", "é" * 6000, "a" * 513]
+        assert client.post(f"{C}/delete", json={"ids": ids}).json() == {"deleted": 1}
+        assert client.delete(f"{C}/items/{'a' * 6000}").status_code == 404
+    assert asked == [longest, "b"]
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from models.card import CARD
 from models.errors import InvalidInputError
+from models.features.tokenizing import load_tokenizer
 from models.folder import DamagedHasherError
 from models.graph import Graph, SlowGraphError
 from models.hasher import DECODER, ENCODER, Hasher
@@ -584,6 +585,68 @@ def test_embeddings_and_tokenizers_that_do_not_fit_are_refused(prepare: Folder, 
     for tokenizer in (b"{}", b"[]", b"\xff", b"[" * 100_000, b'{"model": {"type": "BPE"}}'):
         refused(fits, tokenizer, "is not a hasher")
     assert Hasher.load(_text(prepare, fits, good)).encode(["a text"]).shape == (1, 1)
+
+
+def _replaced(content: str, pattern: dict[str, str]) -> dict[str, Any]:
+    return {"type": "Replace", "pattern": pattern, "content": content}
+
+
+def _in_turn(*steps: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "Sequence", "normalizers": list(steps)}
+
+
+BYTES = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
+ITSELF = {"Sequence": {"id": "A", "type_id": 0}}
+# What is changed of a tokenizer, and whether texts are taken.
+LONGER: dict[str, tuple[dict[str, Any], bool]] = {
+    "as it is": ({}, True),
+    "dots": ({"normalizer": _replaced("...", {"String": "\u2026"})}, True),
+    "bytes": ({"pre_tokenizer": BYTES, "post_processor": BYTES}, True),
+    "doubled": ({"normalizer": _in_turn(*[_replaced("aa", {"String": "a"})] * 22)}, False),
+    "doubled in sequences": ({"normalizer": _in_turn(*[_in_turn(*[_replaced("aa", {"Regex": "a"})] * 6)] * 3)}, False),
+    "bytes of bytes": ({"pre_tokenizer": {"type": "Sequence", "pretokenizers": [BYTES] * 20}}, False),
+    "much before it": ({"normalizer": {"type": "Prepend", "prepend": "a" * 10**6}}, False),
+    "itself again and again": (
+        {
+            "post_processor": {
+                "type": "TemplateProcessing",
+                "single": [ITSELF] * 10**5,
+                "pair": [],
+                "special_tokens": {},
+            }
+        },
+        False,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LONGER)
+def test_a_tokenizer_makes_no_text_much_longer(prepare: Folder, hashers: Path, name: str) -> None:
+    """One letter would become a gigabyte while the interpreter's lock is held, or all memory there is."""
+    from safetensors.numpy import save
+
+    change, taken = LONGER[name]
+    good = json.loads((hashers / "pydocs@1" / "tokenizer.json").read_bytes())
+    embedding = save({"a": np.ones((32_000, DIMENSION), np.float16)})
+    hasher = Hasher.load(_text(prepare, embedding, json.dumps(good | change).encode()))
+    if taken:
+        assert hasher.encode(["a text " * 10_000]).shape == (1, 1)
+        return
+    # Without its bound even these three would take minutes, or gigabytes.
+    with pytest.raises(InvalidInputError, match="times as long") as raised:
+        hasher.encode(["\u00e9a " * 1000])
+    assert raised.value.status == 413
+
+
+def test_a_tokenizer_puts_few_tokens_round_a_text_and_is_not_huge(hashers: Path) -> None:
+    good = json.loads((hashers / "pydocs@1" / "tokenizer.json").read_bytes())
+    added = {"id": "<s>", "ids": [1] * 1000, "tokens": ["<s>"] * 1000}
+    pieces = [{"SpecialToken": {"id": "<s>", "type_id": 0}}] * 1000 + [ITSELF]
+    processor = {"type": "TemplateProcessing", "single": pieces, "pair": [], "special_tokens": {"<s>": added}}
+    with pytest.raises(InvalidInputError, match="at most 64 special tokens to a text, got 1000000"):
+        load_tokenizer(json.dumps(good | {"post_processor": processor}).encode())
+    with pytest.raises(InvalidInputError, match="at most 67108864 bytes"):
+        load_tokenizer(b" " * (2**26 + 1))
 
 
 def test_tokens_that_have_no_embedding_are_that_texts_fault(prepare: Folder, hashers: Path) -> None:

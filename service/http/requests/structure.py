@@ -38,6 +38,8 @@ _KINDS = bytes(
     for character in range(256)
 )
 _WHITE = b" \t\r\n"
+# The bytes of UTF-8 that go on with a character.
+_CONTINUATION = bytes(range(0x80, 0xC0))
 
 
 def at_most_values(text: bytes) -> int:
@@ -294,6 +296,14 @@ def _name(text: bytes, start: int, end: int) -> str:
     return name
 
 
+def _characters(text: bytes, start: int, end: int) -> int:
+    """How many characters of UTF-8 begin in a part of a text; counted in steps, as the lock is held by each."""
+    return sum(
+        len(text[step : min(end, step + COUNTED_BYTES)].translate(None, _CONTINUATION))
+        for step in range(start, end, COUNTED_BYTES)
+    )
+
+
 def misplaced(text: bytes, start: int, error: orjson.JSONDecodeError) -> InvalidJsonError:
     """The error for a text whose part from `start` on is no JSON."""
     return invalid(text, start + len(error.doc[: error.pos].encode()), error.msg)
@@ -301,8 +311,7 @@ def misplaced(text: bytes, start: int, error: orjson.JSONDecodeError) -> Invalid
 
 def invalid(text: bytes, place: int, what: str) -> InvalidJsonError:
     """The error for a mistake at a byte of a text, in the words of the parser."""
-    before = text[:place]
-    line = before.count(b"\n") + 1
-    column = len(before[before.rfind(b"\n") + 1 :].decode(errors="replace")) + 1
-    characters = len(before.decode(errors="replace"))
+    line = text.count(b"\n", 0, place) + 1
+    column = _characters(text, text.rfind(b"\n", 0, place) + 1, place) + 1
+    characters = _characters(text, 0, place)
     return InvalidJsonError(f"expected JSON: {what}: line {line} column {column} (char {characters})")

@@ -14,7 +14,8 @@ from models.errors import InvalidInputError
 from models.features import load_features
 from models.features.encoder_folder import open_encoder
 from models.features.text import TextTooLongError
-from models.features.text_encoder import MODEL, TOKENIZER, TextEncoder
+from models.features.text_encoder import MODEL, TextEncoder
+from models.features.tokenizing import TOKENIZER
 from tests.encoders import EMBEDDING, WIDTH, WORDS, attended, text_graph, tokenizer, write_text_encoder
 
 TEXT = "word1 word2 word3"
