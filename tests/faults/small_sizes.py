@@ -114,9 +114,9 @@ def make_small(patch: pytest.MonkeyPatch) -> Counter[str]:
         "_apply",
         lambda follower, changes: "read anew" if changes.anew and follower._position.sequence else None,
     )
-    count(Reader, "matching", lambda *given: "filter read by ids" if given[4] else None)
+    count(service.search.matching, "Scan", lambda *given: "filter read by ids" if given[3] else None)
     count(service.store.reader, "_first_of_many", lambda *_: "ties of many by id")
-    count(Reader, "matching", lambda *given: "filter read further" if given[3] else "filter read in full")
+    count(service.search.matching, "Scan", lambda *given: "filter read further" if given[2] else "filter read in full")
     among_the_nearest, living = Matching._among_the_nearest, Matching._living
 
     def counted(*arguments: Any) -> Any:

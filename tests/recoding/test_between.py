@@ -1,5 +1,7 @@
 """Writes between the reading of a batch and its writing: the newest content stays, what is deleted stays deleted."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from service.coding.hashers import Hashers
 from service.collections.collections import Collections, NewCollection
 from service.items import Item
 from service.opening import opened
+from service.store.jobs import Job
 from tests.recoding.calls import codes
 
 
@@ -55,14 +58,18 @@ def test_one_that_is_rolled_back_in_between_leaves_nothing_of_the_batch(
     with opened(tmp_path / "d.sqlite", Hashers(versions)) as service:
 
         def code(self: Recodings, *arguments: Any) -> Any:
-            assert service.recodings.roll_back("c").total == 0
+            discarding.append(service.recodings.roll_back("c"))
             return plain(self, *arguments)
 
+        discarding: list[Job] = []
         service.collections.create("c", NewCollection(hasher="vectors@1", keep_documents=True))
         _upsert(service.collections, documents)
         job = service.recodings.begin("c", "vectors@2", True)
         monkeypatch.setattr(Recodings, "_code", code)
         told = service.recodings.step(job)
+        with closing(sqlite3.connect(tmp_path / "d.sqlite")) as connection:
+            left = connection.execute("SELECT count(*) FROM items WHERE collection = ?", (discarding[0].subject,))
+            assert left.fetchone() == (0,)
         assert told is not None and (told.state, told.done) == ("cancelled", 0)
         assert _codes(service.collections) == codes(versions, "vectors@1", documents)
 

@@ -1,6 +1,7 @@
 """Drift over HTTP: the latest items of a collection, with features kept and without."""
 
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,13 @@ import httpx
 import numpy as np
 import pytest
 
+from models.evaluation.fingerprint import take_fingerprint
 from models.folder import read_folder, write_folder
+from models.hasher import DECODER, ENCODER, Hasher
+from models.itq import fit_pca_sign, principal_directions
+from models.training.candidates import as_network
+from models.training.config import Config
+from models.training.export import export_decoder, export_encoder
 from service.settings import Settings
 from tests.conftest import DIMENSION
 from tests.serving import running
@@ -53,16 +60,34 @@ def test_the_latest_items_decide(client: httpx.Client) -> None:
     assert told(client, "turning", items=300)["verdict"] == "as in training"
 
 
-def test_reconstruction_tells_what_bits_do_not(client: httpx.Client) -> None:
-    for keep, verdict in (
-        ("none", "as in training"),
-        ("float16", "drifting: items lose more in reconstruction"),
-        ("int8", "drifting"),
-    ):
-        fill(client, f"wider-{keep}", normal(40) * 4, keep_features=keep)
-        found = told(client, f"wider-{keep}")
-        assert found["verdict"].startswith(verdict)
-        assert (found["error_ratio"] or 9) > 5
+def write_linear(hashers: Path, folder: Path) -> None:
+    """Write `linear@1`: signs of principal components, none of which changes when all numbers grow alike."""
+    card, files = read_folder(hashers / "vectors@1")
+    rows = normal(41, 2000).astype(np.float32)
+    principal = principal_directions(rows)
+    trained = as_network(fit_pca_sign(rows, 8, principal), rows, principal, Config(8))
+    made = {ENCODER: export_encoder, DECODER: export_decoder}
+    graphs = {name: export(trained.network, trained.projection) for name, export in made.items()}
+    card = {name: value for name, value in card.items() if name not in ("files", "format", "sha256", "fingerprint")}
+    card |= {"name": "linear", "version": 1, "bits": 8}
+    write_folder(folder / "linear@1", card, files | graphs)
+    hasher = Hasher.load(folder / "linear@1")
+    shutil.rmtree(folder / "linear@1")
+    write_folder(folder / "linear@1", card | {"fingerprint": asdict(take_fingerprint(hasher, rows))}, files | graphs)
+
+
+def test_reconstruction_tells_what_bits_do_not(hashers: Path, tmp_path: Path) -> None:
+    write_linear(hashers, tmp_path / "hashers")
+    with running(Settings(hashers=tmp_path / "hashers", data=tmp_path / "data")) as client:
+        for keep, verdict in (
+            ("none", "as in training"),
+            ("float16", "drifting: items lose more in reconstruction"),
+            ("int8", "drifting"),
+        ):
+            fill(client, f"wider-{keep}", normal(40) * 4, keep_features=keep, hasher="linear")
+            found = told(client, f"wider-{keep}")
+            assert found["verdict"].startswith(verdict)
+            assert (found["error_ratio"] or 9) > 5
 
 
 def test_what_cannot_be_told(client: httpx.Client) -> None:
