@@ -38,7 +38,7 @@ class Frame:
         held.begin(scope, self._held)
         sending = Sending(send, self._unsent, scope)
 
-        async def send_framed(message: Message) -> None:
+        async def send_counted(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -47,11 +47,15 @@ class Frame:
                 held.release(scope)
                 message["headers"] = completed([*message.get("headers", ()), request_id], scope["path"])
                 sending.start(message)
-                return
-            try:
+            else:
                 await sending.body(message)
+
+        # Not one function that refers to itself: all that it holds would stay until Python looks for garbage.
+        async def send_framed(message: Message) -> None:
+            try:
+                await send_counted(message)
             except BusyError as error:
-                await answer(Request(scope), error)(scope, receive, send_framed)
+                await answer(Request(scope), error)(scope, receive, send_counted)
 
         try:
             await self._app(scope, receive, send_framed)
