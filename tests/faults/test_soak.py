@@ -341,6 +341,9 @@ def test_readers_and_writers_go_on_without_an_error_and_nothing_grows(
     # SQLite keeps the file of a closed connection for the next one: of as many snapshots as were taken at once.
     most_files = before.files.total() + WRITERS
     between = _taken(serving, data, most_files)
+    # The first of these requests still find a heap that grows to what each thread needs.
+    _run(readers[:1], alone, READS)
+    warm = _taken(serving, data, most_files)
     _run(readers[:1], alone, READS)
     after = _taken(serving, data, most_files)
     print(
@@ -348,12 +351,13 @@ def test_readers_and_writers_go_on_without_an_error_and_nothing_grows(
         f"{counts['searches'] / mixed:.0f} searches and {counts['writes'] / mixed:.0f} writes a second"
     )
     for what in ("memory", "disk"):
-        sizes = [getattr(taken, f"{what}_bytes") / 2**20 for taken in (before, between, after)]
-        print(f"{what}: {sizes[0]:.1f} MiB before, {sizes[1]:.1f} after, {sizes[2]:.1f} after one reader alone")
+        sizes = [getattr(taken, f"{what}_bytes") / 2**20 for taken in (before, between, warm, after)]
+        told = " and ".join(f"{size:.1f}" for size in sizes[2:])
+        print(f"{what}: {sizes[0]:.1f} MiB before, {sizes[1]:.1f} after, {told} after one reader alone")
     print(f"files open: {before.files.total()} before, {after.files.total()} after")
     assert all(counts[kind] for kind in ("searches", "looks", "increments", "deletes", "connections"))
     assert between.memory_bytes - before.memory_bytes <= MOST_GROWTH_BYTES
-    assert after.memory_bytes - between.memory_bytes <= MOST_GROWTH_ALONE_BYTES
+    assert after.memory_bytes - warm.memory_bytes <= MOST_GROWTH_ALONE_BYTES
     assert after.disk_bytes - before.disk_bytes <= MOST_DISK_GROWTH_BYTES
     assert after.files.total() <= most_files, after.files - before.files
     # Every write that was acknowledged is there, once, and nothing else: no increment was overwritten by another.
