@@ -3,11 +3,10 @@
 But for those that their process alone can do, which are told of here and done elsewhere: see `watching`.
 """
 
-import fcntl
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic, time
@@ -23,6 +22,7 @@ from service.store.jobs import Job, Kind, State
 from service.store.jobs_writer import JobsWriter
 from service.store.recoding_reader import RecodingReader
 from service.store.recoding_writer import RecodingWriter
+from service.store.turns import turn
 from service.threads.runs import AbandonedError
 
 POLL_SECONDS = 0.5
@@ -171,7 +171,7 @@ class Jobs:
         unfinished = [job for job in self._seeking.unfinished() if job.owner is None]
         if not unfinished:
             return False
-        with self._alone() as alone:
+        with turn(self._lock) as alone:
             if not alone:
                 return True
             for job in unfinished:
@@ -210,17 +210,6 @@ class Jobs:
         except HammingwayError:
             # A full disk takes no note of it either: this process alone tells it.
             self._unnoted[job.number] = why
-
-    @contextmanager
-    def _alone(self) -> Iterator[bool]:
-        """Whether this process runs jobs until the block ends: no other one does then."""
-        with self._lock.open("ab") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield False
-                return
-            yield True
 
 
 class Orphans:

@@ -1,14 +1,12 @@
 """The thread that removes the rows of items that are deleted already: one at a time of all processes on a database."""
 
-import fcntl
 import logging
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from service.store.deletions import PAUSE_SECONDS, REMOVING_SECONDS
 from service.store.reader import Reader
+from service.store.turns import turn
 from service.store.writer import Writer
 
 POLL_SECONDS = 0.5
@@ -37,7 +35,7 @@ class Remover:
         """
         self._writer.require_deletions()
         if self._reader.is_deleting():
-            with self._alone() as alone:
+            with turn(self._lock) as alone:
                 # Nobody waits: no other process was at it, so most likely there is none.
                 while alone and self._writer.remove_some(REMOVING_SECONDS):
                     pass
@@ -77,18 +75,7 @@ class Remover:
 
     def _remove(self) -> bool:
         """Remove rows until there are none, or this is to stop; returns whether this process has the turn."""
-        with self._alone() as alone:
+        with turn(self._lock) as alone:
             while alone and not self._stopping.is_set() and self._writer.remove_some(REMOVING_SECONDS):
                 self._stopping.wait(PAUSE_SECONDS)
             return alone
-
-    @contextmanager
-    def _alone(self) -> Iterator[bool]:
-        """Whether this process removes rows until the block ends: no other one does then."""
-        with self._lock.open("ab") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield False
-                return
-            yield True
