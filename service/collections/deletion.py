@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class NamedDeletion:
-    """A deletion that begins anew where the name has passed to another row meanwhile; nothing is deleted before."""
+    """A deletion that starts over if the name was given to another collection meanwhile; nothing is deleted before."""
 
     def __init__(self, backend: Backend, name: str, condition: Condition) -> None:
         """Raises UnknownCollectionError."""
