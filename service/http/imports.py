@@ -32,11 +32,12 @@ FAULT_BYTES = 1024
 async def import_lines(collection: str, request: Request, state: State, client: Hashable) -> Response:
     """Index the lines of a body; the reply numbers those that were rejected, an error says how many were indexed.
 
-    `client` is whom the request is for: clients take turns where documents are encoded.
+    `client` is whom the request is for: imports share their threads with encodings, in which clients take turns. So
+    many imports at once take none of the threads of single writes.
     """
     lift(request)
     # Looked up first: a body of any length to a collection that is not there is not read.
-    has_hasher = (await state.readers.run(lambda: state.collections.get(collection))).hasher is not None
+    await state.readers.run(lambda: state.collections.get(collection))
     request = reading_ahead(request)
     # Raises what has nothing to do with lines: no import has begun then.
     body = inflated(request, Bound(state.settings.max_body_bytes, state.settings.max_inflation))
@@ -45,7 +46,7 @@ async def import_lines(collection: str, request: Request, state: State, client: 
     source = _Source(body, state.settings.max_seconds, charge_of(request.scope))
     job, progress = state.jobs.watch("import", collection), _Progress(state.settings.max_rejected)
     try:
-        await _import(collection, request, source, state, job, progress, client if has_hasher else None)
+        await _import(collection, request, source, state, job, progress, client)
         outcome = progress.outcome()
     except BaseException as error:
         # Nothing is waited for: the client may be gone, the service may stop.
@@ -68,17 +69,13 @@ async def _import(
     state: State,
     job: Watched,
     progress: "_Progress",
-    client: Hashable | None,
+    client: Hashable,
 ) -> None:
     limits = ndjson.Limits(state.settings.max_line_bytes, state.settings.max_values)
     async for batch in ndjson.read_batches(source.chunks(), limits.line_bytes, source):
         job.require_going()
         work = partial(ndjson.index_batch, state.collections, collection, batch, limits, source.charge)
-        if client is not None:
-            encoding = state.encoders.run(client, _until_ended(work, job))
-            indexed, faults = await while_there(request, encoding)
-        else:
-            indexed, faults = await state.writers.run(work)
+        indexed, faults = await while_there(request, state.encoders.run(client, _until_ended(work, job)))
         job.advance(indexed + len(faults), [ItemError(None, fault.detail, line) for line, fault in faults.items()])
         source.keep(len(faults) * FAULT_BYTES)
         progress.add(indexed, faults)

@@ -41,7 +41,7 @@ class Readiness:
 
 @dataclass(frozen=True)
 class State:
-    """Searches, writes and encodings have threads of their own, so that none of them starves the others."""
+    """Searches, writes, and encodings with imports have threads of their own: none of them starves the others."""
 
     settings: Settings
     collections: Collections
