@@ -16,7 +16,7 @@ IMPORTS = 8
 SECONDS = 20
 
 
-def import_one(url: httpx.URL, number: int) -> httpx.Response:
+def import_one(url: str, number: int) -> httpx.Response:
     line = b'{"id":"i%d","code":"0011223344556677"}\n' % number
     return httpx.post(
         f"{url}/v1/collections/c/index",
