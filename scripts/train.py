@@ -48,7 +48,7 @@ HELD_OUT = 0.2
 MOST_QUERIES = 1000
 MOST_COPIED = 500
 PURPOSES = {"similar": "hashing", "duplicates": DUPLICATES}
-MOST_ITEMS = {"similar": Config.sample, "duplicates": 20_000}
+MOST_ITEMS = {"similar": Config.sample, "duplicates": 10_000}
 REPORTED_BITS = (16, 32, 64, 128, 256)
 
 
@@ -108,7 +108,7 @@ def follow(arguments: argparse.Namespace, config: Config) -> None:
         training = Training(ranks)
         kept = train(None, config, training)
         for bits in lengths(arguments)[1:]:
-            fit_again(kept.name, None, replace(config, bits=bits), training)
+            fit_again(kept.name, None, replace(kept.config, bits=bits), training)
 
 
 def lead(
@@ -143,7 +143,7 @@ def lead(
         if training.saving.files():
             print("the same command with --resume goes on from here", file=sys.stderr)
         raise
-    made = export(folder.name, features, kept, config)
+    made = export(folder.name, features, kept)
     if ranks.count > 1:
         made.hasher.card["processes"] = ranks.count
     seconds = time.monotonic() - started
@@ -184,10 +184,10 @@ def lead(
 
         by_bits: dict[int, list[Quality]] = {config.bits: table}
         for bits in lengths(arguments)[1:]:
-            length = replace(config, bits=bits)
+            length = replace(kept.config, bits=bits)
             unsaved = replace(training, saving=Saving(), bar=progress_of(bits))
-            fitted = Kept(kept.name, fit_again(kept.name, parts.base, length, unsaved), None)
-            other = export(folder.name, features, fitted, length).hasher
+            fitted = Kept(kept.name, length, fit_again(kept.name, parts.base, length, unsaved), None)
+            other = export(folder.name, features, fitted).hasher
             by_bits[bits] = evaluate(evaluation, {name: other.logits, **baselines(parts.base, bits)})
         material = Material(made.hasher, made.trained, parts, data, table, dict(sorted(by_bits.items())), seconds)
         print(f"wrote {write_report(arguments.report, material)}")
@@ -233,7 +233,7 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--tied", action="store_true", help="the decoder has the encoder's weights, transposed")
     parser.add_argument("--start", choices=STARTS, default="pca-itq", help="of the network (default pca-itq)")
-    parser.add_argument("--sample", type=positive, help="items trained on at most (100000, for duplicates 20000)")
+    parser.add_argument("--sample", type=positive, help="items trained on at most (100000, for duplicates 10000)")
     parser.add_argument("--seed", type=whole, default=0)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ... (default auto)")
     parser.add_argument("--threads", type=positive, default=1, help="CPU threads; other numbers may change last digits")

@@ -5,11 +5,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from models.evaluation.choice import CRITERION
 from models.features import Features
 from models.folder import write_folder
 from models.hasher import DECODER, ENCODER, Hasher
-from models.training.candidates import Kept
+from models.training.candidates import NETWORK, Kept
 from models.training.config import Config
 from models.training.export import export_decoder, export_encoder
 from models.training.loop import Trained, fit
@@ -35,12 +34,12 @@ def progress_of(bits: int) -> Callable[[str], Callable[[Iterable[int], Callable[
 def make_hasher(reference: str, features: Features, sample: Sample, config: Config) -> Made:
     """Train one network on a sample, as its config says, with a progress bar; `reference` is the NAME@VERSION to be."""
     trained = fit(sample, config, progress_of(config.bits)("network"))
-    return export(reference, features, Kept("network", trained, None), config)
+    return export(reference, features, Kept(NETWORK, config, trained, None))
 
 
-def export(reference: str, features: Features, kept: Kept, config: Config) -> Made:
+def export(reference: str, features: Features, kept: Kept) -> Made:
     """The hasher of what training kept, with the card that it will have."""
-    trained = kept.trained
+    trained, config = kept.trained, kept.config
     if trained is None:
         raise ValueError("expected a fit to export, got none")
     encoder = export_encoder(trained.network, trained.projection)
@@ -57,7 +56,7 @@ def export(reference: str, features: Features, kept: Kept, config: Config) -> Ma
         "losses": trained.history.final_losses(),
     }
     if kept.choice is not None:
-        card["kept"] = {"criterion": CRITERION, **asdict(kept.choice)}
+        card["kept"] = asdict(kept.choice)
     hasher = Hasher(card, features, encoder, decoder)
     return Made(hasher, {ENCODER: encoder, DECODER: decoder, **features.files()}, trained)
 

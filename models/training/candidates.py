@@ -1,12 +1,13 @@
 """Candidates: what a training makes, and which of it is kept.
 
-A network at several settings, and the linear hashes that it is measured against. Each is scored on items that none of
-them was fitted to (`models.evaluation.choice`), and the best one is fitted again to all items.
+Networks, and the linear hashes that they are measured against. Each is scored on items that none of them was fitted to
+(`models.evaluation.choice`), and the best one is fitted again to all items.
 """
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +15,15 @@ import torch
 from numpy.typing import NDArray
 
 from models.evaluation.baselines import Encode, linear_hashes
-from models.evaluation.choice import Choice, Clustering, Trial, choose
+from models.evaluation.choice import REFERENCE, Choice, Trial, choose
+from models.evaluation.copies import CopiesTrial
+from models.evaluation.similar import Clustering, SimilarTrial
 from models.evaluation.split import split
 from models.itq import LinearHash, Principal, principal_directions
-from models.rows import Rows, draw
+from models.rows import Rows, draw, draw_places
 from models.training.config import CHECKPOINT_SECONDS, Config
 from models.training.corruption import Corruption
+from models.training.discriminants import FACTORS, fit_discriminants
 from models.training.history import History
 from models.training.inputs import Projection
 from models.training.loop import Trained, fit
@@ -36,10 +40,14 @@ NETWORKS: dict[str, tuple[float, dict[str, float]]] = {
     "network, noise 0.5, weak clusters": (0.5, WEAK),
     "network, noise 0.25, weak clusters": (0.25, WEAK),
 }
-"""The networks that are tried: the strength of the noise along the manifold, and weights that differ."""
+"""The networks that are tried for similar items: the strength of the noise along the manifold, weights that differ."""
+NETWORK = "network"
+"""The only network of all other trainings."""
+DISCRIMINANTS = {factor: f"discriminants, {factor} a bit" for factor in FACTORS}
+"""Linear hashes that are tried for near-duplicates, by directions a bit; the network starts at the best of them."""
 HELD_OUT = 0.2
-MOST_HELD_OUT = 1000
-TRIED_ON = 16_000
+MOST_HELD_OUT = {"hashing": 1000, DUPLICATES: 500}
+TRIED_ON = {"hashing": 16_000, DUPLICATES: 4000}
 """Items, drawn at random, that candidates are compared on at most; what is kept is then fitted to all."""
 FEWEST_TRIED_ON = 50
 """Of fewer items, a fifth would say nothing: the first network is kept."""
@@ -91,9 +99,20 @@ class Training:
     views: Views | None = None
     """Makes the views of the items that are trained on, for near-duplicates."""
 
-    def draw(self, features: Rows | None, config: Config, principal: Principal | None = None) -> Sample:
-        """The sample of features (n, d), in every process; only the first has features."""
-        views = self.views if config.objective == DUPLICATES else None
+    def draw(
+        self,
+        features: Rows | None,
+        config: Config,
+        principal: Principal | None = None,
+        numbers: NDArray[np.intp] | None = None,
+    ) -> Sample:
+        """The sample of features (n, d), in every process; only the first has features.
+
+        `numbers` (n,) says which items the features are of, where they are not of all.
+        """
+        views = None
+        if config.objective == DUPLICATES and self.views is not None:
+            views = self.views if numbers is None else partial(_views_at, self.views, numbers)
         sample = None if features is None else draw_sample(features, config, self.search, principal, views)
         return share_sample(sample, config, self.ranks)
 
@@ -102,27 +121,38 @@ class Training:
         return fit(sample, config, self.bar(name), self.saving.file(name), self.saving.seconds, self.ranks)
 
 
+def _views_at(views: Views, numbers: NDArray[np.intp], places: NDArray[np.intp]) -> Iterator[NDArray[np.float32]]:
+    return views(numbers[places])
+
+
 @dataclass(frozen=True)
 class Kept:
-    """What is kept: its name, its fit to all items, and the choice.
+    """What is kept: its name, the config that says how it is fitted, its fit to all items, and the choice.
 
     `trained` is None where a linear hash is kept, in all processes but the first; `choice` is None where there was
     none, and in all processes but the first.
     """
 
     name: str
+    config: Config
     trained: Trained | None
     choice: Choice | None
 
 
 def networks(config: Config) -> dict[str, Config]:
-    """The networks that are tried, by name: the default objective at several settings, any other as it is."""
-    if config.objective != "hashing" or config.weights or config.corruption or config.start != "pca-itq":
-        return {"network": config}
+    """The networks that are tried, by name: those of similar items at several settings, any other as it is."""
+    if config.objective != "hashing" or not has_rivals(config):
+        return {NETWORK: config}
     return {
         name: replace(config, corruption=Corruption("manifold", level), weights=weights)
         for name, (level, weights) in NETWORKS.items()
     }
+
+
+def has_rivals(config: Config) -> bool:
+    """Whether candidates are compared: options of one's own are taken as they are."""
+    own = config.weights or config.corruption or config.start != "pca-itq"
+    return config.objective in TRIED_ON and not own
 
 
 def train(features: Rows | None, config: Config, training: Training) -> Kept:
@@ -131,38 +161,98 @@ def train(features: Rows | None, config: Config, training: Training) -> Kept:
     Options of one's own (an objective, a weight, a corruption, a start) are taken as they are, without rivals; where
     items are very few, so is the first network.
     """
-    plan = networks(config)
     few = training.ranks.from_first(None if features is None else bytes([len(features) < FEWEST_TRIED_ON]))
-    if len(plan) == 1 or few == b"\x01":
-        name = next(iter(plan))
-        return Kept(name, training.fit(name, training.draw(features, config), plan[name]), None)
+    if not has_rivals(config) or few == b"\x01":
+        name, first = next(iter(networks(config).items()))
+        return Kept(name, config, training.fit(name, training.draw(features, config), first), None)
+    tried = _Tried(features, config, training)
+    if config.objective == DUPLICATES:
+        config = replace(config, start="discriminants", directions=tried.add_discriminants())
+    for name, each in networks(config).items():
+        tried.add(name, encoder_of(training.fit(name, tried.sample, each)))
+    choice = tried.choose()
+    name = (training.ranks.from_first(None if choice is None else choice.kept.encode()) or b"").decode()
+    return Kept(name, config, fit_again(name, features, config, training), choice)
 
-    parts = principal = base = None
-    if features is not None:
-        parts = split(draw(features, TRIED_ON, config.seed), None, HELD_OUT, MOST_HELD_OUT, config.seed)
+
+class _Tried:
+    """What candidates are fitted to and what they reach; in all processes but the first, only the sample."""
+
+    def __init__(self, features: Rows | None, config: Config, training: Training) -> None:
+        self._config, self._ranks = config, training.ranks
+        self._found: dict[str, dict[str, float]] = {}
+        self._trial: Trial | None = None
+        if features is None:
+            self.sample = training.draw(None, config)
+            return
+        drawn = draw_places(len(features), TRIED_ON[config.objective], config.seed)
+        parts = split(features[drawn], None, HELD_OUT, MOST_HELD_OUT[config.objective], config.seed)
         base = parts.base[:]
         principal = principal_directions(base)
-    sample = training.draw(base, config, principal)
-    fitted = {name: training.fit(name, sample, each) for name, each in plan.items()}
-    choice = None
-    if parts is not None and base is not None:
-        linear = linear_hashes(base, config.bits, principal)
-        encoders = {name: encoder_of(trained) for name, trained in fitted.items()}
-        encoders |= {name: found.logits for name, found in linear.items()}
-        choice = choose(try_on(sample, parts.queries, config.seed), encoders)
-    name = (training.ranks.from_first(None if choice is None else choice.kept.encode()) or b"").decode()
-    return Kept(name, fit_again(name, features, config, training), choice)
+        self.sample = training.draw(base, config, principal, drawn[parts.base_numbers])
+        if config.objective == DUPLICATES:
+            if training.views is None:
+                raise ValueError("expected views of the items to train for duplicates, got none")
+            views = np.concatenate(list(training.views(drawn[parts.query_numbers])))
+            self._trial = CopiesTrial(parts.queries, views, base)
+        else:
+            self._trial = try_on(self.sample, parts.queries, config.seed)
+        for name, linear in linear_hashes(base, config.bits, principal).items():
+            self.add(name, linear.logits)
+
+    def add(self, name: str, encode: Encode) -> None:
+        """Try a candidate."""
+        if self._trial is not None:
+            self._found[name] = self._trial.columns(encode)
+
+    def add_discriminants(self) -> int:
+        """Try the discriminants; returns how many directions a bit the best of them have."""
+        best = None
+        if self._trial is not None:
+            scores = {}
+            for factor, linear in discriminants(self.sample, self._config).items():
+                name = DISCRIMINANTS[factor]
+                self.add(name, linear.logits)
+                scores[factor] = self._trial.score(self._found[name], self._found[REFERENCE])
+            best = bytes([max(scores, key=scores.__getitem__)])
+        (factor,) = self._ranks.from_first(best) or b"\x01"
+        return factor
+
+    def choose(self) -> Choice | None:
+        """The choice, in the first process."""
+        return None if self._trial is None else choose(self._trial, self._found)
 
 
 def fit_again(name: str, features: Rows | None, config: Config, training: Training) -> Trained | None:
-    """The candidate of this name, fitted to features (n, d); None where it is linear, in processes without features."""
+    """The candidate of this name, fitted to features (n, d); None where it is linear, in processes without features.
+
+    `config` is that of what is kept (`Kept`), perhaps with other bits.
+    """
     if name in (plan := networks(config)):
         return training.fit(f"{name}, all items", training.draw(features, config), plan[name])
+    if name in DISCRIMINANTS.values():
+        sample = training.draw(features, config)
+        found = {DISCRIMINANTS[factor]: linear for factor, linear in discriminants(sample, config).items()}
+        # Longer codes may have no more directions: these are all there are.
+        linear = found.get(name) or next(reversed(found.values()))
+    elif features is not None:
+        linear = linear_hashes(features, config.bits)[name]
     if features is None:
         return None
-    principal = principal_directions(features)
-    linear = linear_hashes(features, config.bits, principal)[name]
-    return as_network(linear, draw(features, LINEAR_ITEMS, config.seed), principal, config)
+    return as_network(linear, draw(features, LINEAR_ITEMS, config.seed), principal_directions(features), config)
+
+
+def discriminants(sample: Sample, config: Config) -> dict[int, LinearHash]:
+    """The discriminants of a sample with views, as linear hashes of features, by the number of directions a bit."""
+    if sample.views is None:
+        raise ValueError("expected views of the items, got none")
+    inputs, views, projection = sample.inputs.numpy(), sample.views.numpy(), sample.projection
+    found = fit_discriminants(inputs, views, config.bits, config.seed)
+    into = projection.directions * projection.scale
+    return {
+        factor: LinearHash(projection.mean, into @ linear.projection, linear.mean @ linear.projection)
+        for factor, linear in found.items()
+    }
 
 
 def encoder_of(trained: Trained) -> Encode:
@@ -192,7 +282,7 @@ def as_network(linear: LinearHash, features: NDArray[np.float32], principal: Pri
     return Trained(network.eval(), projection, History((), inputs, config.seed))
 
 
-def try_on(sample: Sample, held_out: NDArray[np.float32], seed: int) -> Trial:
+def try_on(sample: Sample, held_out: NDArray[np.float32], seed: int) -> SimilarTrial:
     """Held-out features (m, d) against the sample, with several clusterings: k-means on the inputs."""
     from sklearn.cluster import KMeans  # seconds to import, and only a choice needs it
 
@@ -206,4 +296,4 @@ def try_on(sample: Sample, held_out: NDArray[np.float32], seed: int) -> Trial:
             warnings.simplefilter("ignore")
             means.fit(inputs)
         clusterings.append(Clustering(means.predict(inputs), means.predict(others)))
-    return Trial(held_out, sample.features.numpy(), clusterings)
+    return SimilarTrial(held_out, sample.features.numpy(), clusterings)

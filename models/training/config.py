@@ -7,7 +7,7 @@ from typing import Any
 from models.codes import LONGEST_CODE_BITS
 from models.errors import InvalidInputError
 from models.training.corruption import Corruption
-from models.training.objectives import OBJECTIVES, Objective
+from models.training.objectives import DUPLICATES, OBJECTIVES, Objective
 
 # Enough for the default objective to settle, found on 1,400 to 60,000 items (docs/decisions/0003, 0007).
 MINIMUM_STEPS = 800
@@ -23,6 +23,8 @@ HIDDEN = 512
 CHECKPOINT_SECONDS = 20.0
 """Between two saves of a run, so that one that was stopped goes on from there."""
 STARTS = ("pca-itq", "random")
+VIEWED_STARTS = ("discriminants",)
+"""Starts that need views."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +40,11 @@ class Config:
     tied: bool = False
     """Whether the decoder shares the encoder's weights, transposed; its biases are its own."""
     start: str = "pca-itq"
-    """Where the linear maps start: `pca-itq`, or `random` to see what that is worth."""
-    components: int = 256
-    """Principal components that the network sees, at most."""
+    """Where the linear maps start: `pca-itq`, `random` to see what that is worth, or `discriminants` of views."""
+    directions: int = 1
+    """Directions a bit of the discriminants."""
+    components: int | None = None
+    """Principal components that the network sees, at most; None for as many as the objective asks for."""
     sample: int = 100_000
     """Items that are trained on, at most; of more, so many are drawn at random."""
     neighbours: int = 10
@@ -49,7 +53,8 @@ class Config:
     """Items that a batch is built around; None for 64, or 16 or 32 where items are few."""
     neighbours_a_seed: int = 7
     """Neighbours that come into the batch with each seed; 0 for plain batches, which need no graph."""
-    learning_rate: float = 2e-3
+    learning_rate: float | None = None
+    """None for the objective's."""
     seed: int = 0
     device: str = "auto"
     weights: dict[str, float] = field(default_factory=dict)
@@ -68,7 +73,7 @@ class Config:
             raise InvalidInputError(f"expected epochs of 0 or more, got {self.epochs}")
         if self.weights:
             self._require_terms()
-        if self.start not in STARTS:
+        if self.start not in (STARTS if self.objective != DUPLICATES else STARTS + VIEWED_STARTS):
             raise InvalidInputError(f"expected a start of {', '.join(STARTS)}, got {self.start!r}")
         if (self.hidden is not None and self.hidden < 0) or not 0 <= self.seed < 2**63:
             raise InvalidInputError(
@@ -85,7 +90,7 @@ class Config:
             raise InvalidInputError(f"expected finite weights of 0 or more, got {self.weights[bad[0]]} for {bad[0]}")
         if not any(self.resolved().weights.values()):
             raise InvalidInputError(f"expected a weight above 0, got 0 for all terms of {self.objective}")
-        for name in ("components", "sample", "neighbours", "seeds_a_batch"):
+        for name in ("directions", "components", "sample", "neighbours", "seeds_a_batch"):
             if (value := getattr(self, name)) is not None and value < 1:
                 raise InvalidInputError(f"expected {name} of 1 or more, got {value}")
 

@@ -10,17 +10,21 @@ import torch
 from torch import Tensor, nn
 
 from models.errors import InvalidInputError
+from models.itq import LinearHash
 from models.training.checkpoint import Checkpoint
 from models.training.config import CHECKPOINT_SECONDS, Config
+from models.training.discriminants import fit_discriminants
 from models.training.history import History
 from models.training.inputs import Projection
-from models.training.network import Autoencoder, binary_code, sigmoid_code, start_at_itq
+from models.training.network import Autoencoder, binary_code, fit_decoder, sigmoid_code, start_at, start_at_itq
 from models.training.ranks import ALONE, Ranks
 from models.training.sample import Sample
 from models.training.terms import TERMS, Term
 from models.training.terms.step import Batch, Data, Step
 
 WARM_UP_STEPS = 50
+USES_DECODER = {"reconstruction", "prediction"}
+"""Terms that train the decoder; where there is none, it is fitted to the codes at the end."""
 
 Track = Callable[[Iterable[int], Callable[[], str]], Iterable[int]]
 
@@ -57,8 +61,11 @@ def fit(
     generator = torch.Generator().manual_seed(config.seed)
 
     network = Autoencoder(inputs.shape[1], config.bits, config.units(len(inputs)), config.seed, config.tied)
-    if config.start == "pca-itq":
-        start_at_itq(network, inputs, config.seed)
+    match config.start:
+        case "pca-itq":
+            start_at_itq(network, inputs, config.seed)
+        case "discriminants":
+            start_at(network, inputs, start_of(sample, config))
     graph = sample.graph if config.neighbours_a_seed else torch.empty((len(inputs), 0), dtype=torch.long)
     batches = Batches(graph, config.seeds(len(inputs)), config.neighbours_a_seed, generator)
     data = Data(sample, network, lambda: next(batches), generator)
@@ -67,14 +74,14 @@ def fit(
     network.to(device)
     ranks.check(batches.size)
     optimizer = torch.optim.Adam(network.parameters())
-    total = config.steps(len(inputs))
+    total, rate = config.steps(len(inputs)), config.learning_rate or objective.learning_rate
     history = History(("total", *weights), inputs, config.seed)
     saved = Checkpoint(checkpoint, checkpoint_seconds, config, sample, network, optimizer, generator, batches, history)
     done = saved.resume(ranks)
     # Without reconstruction the decoder may be idle, or its branch.
     losses_of = ranks.together(Losses(network, terms, objective.binary, ranks), "reconstruction" in weights)
     for number in track(range(done, total), history.status):
-        optimizer.param_groups[0]["lr"] = config.learning_rate * schedule(number, total)
+        optimizer.param_groups[0]["lr"] = rate * schedule(number, total)
         rows = next(batches)
         clean = inputs[rows].to(device)
         seen = ranks.share(clean)
@@ -101,7 +108,17 @@ def fit(
             history.add(told, network, number, total)
             saved.save(number + 1)
     network.cpu().eval()
+    if not USES_DECODER & set(weights):
+        fit_decoder(network, inputs)
     return Trained(network, sample.projection, history)
+
+
+def start_of(sample: Sample, config: Config) -> LinearHash:
+    """The discriminants of a sample's inputs and views, with as many directions a bit as the config says."""
+    if sample.views is None:
+        raise InvalidInputError("expected views of the items to start at their discriminants, got none")
+    found = fit_discriminants(sample.inputs.numpy(), sample.views.numpy(), config.bits, config.seed)
+    return found.get(config.directions) or next(reversed(found.values()))
 
 
 class Losses(nn.Module):

@@ -149,7 +149,18 @@ def start_at(network: Autoencoder, inputs: Tensor, linear: LinearHash) -> None:
         if isinstance(decoder, TransposedMap):
             decoder.bias.copy_(mean)
             return
-        codes = binary_code(encoder.linear(inputs))
+    fit_decoder(network, inputs)
+
+
+def fit_decoder(network: Autoencoder, inputs: Tensor) -> None:
+    """Make a decoder with weights of its own the least squares from the codes of inputs (n, d); a tied one is left."""
+    decoder = network.decoder
+    if isinstance(decoder, TransposedMap):
+        return
+    with torch.no_grad():
+        codes = binary_code(network.encoder(inputs))
         gram = codes.T @ codes + RIDGE * len(codes) * torch.eye(codes.shape[1])
         decoder.linear.weight.copy_(torch.linalg.solve(gram, codes.T @ inputs).T)
         decoder.linear.bias.zero_()
+        if decoder.back is not None:
+            decoder.back.weight.zero_()

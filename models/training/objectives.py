@@ -21,6 +21,9 @@ class Objective:
     """Whether few items make for small batches and networks."""
     few_steps: bool = False
     """Whether small corpora are trained on for fewer steps than 800."""
+    components: int = 256
+    """Principal components that the network sees, at most: what tells copies from neighbours lies in many."""
+    learning_rate: float = 2e-3
 
 
 DUPLICATES = "duplicates"
@@ -41,7 +44,7 @@ OBJECTIVES: dict[str, Objective] = {
         few_steps=True,
     ),
     "duplicates": Objective(
-        {"reconstruction": 4.0, "views": 1.0, "decorrelation": 20.0, "balance": 1.0}, binary=True, small_batches=True
+        {"views": 1.0, "balance": 1.0}, binary=True, small_batches=True, components=1024, learning_rate=3e-4
     ),
     "undercomplete": Objective({"reconstruction": 1.0}),
     "sparse": Objective({"reconstruction": 1.0, "sparsity": 1e-3}),

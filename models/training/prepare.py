@@ -35,7 +35,7 @@ def draw_sample(
     """
     if (size := min(len(features), config.sample)) < MINIMUM_ITEMS:
         raise InvalidInputError(f"expected at least {MINIMUM_ITEMS} items to train on, got {size}")
-    projection = fit_projection(features, config.components, principal)
+    projection = fit_projection(features, config.components or config.resolved().components, principal)
     kept = draw(features, config.sample, config.seed)
     inputs = torch.from_numpy(projection.forward(kept))
     altered = None

@@ -51,7 +51,7 @@ class Learner:
         config = Config(bits=bits, objective=self._objective, seed=self._seed)
         training = Training(bar=progress_of(bits), views=self._views)
         kept = train(self._rows, config, training)
-        hasher = export("benchmark@1", self._features, kept, config).hasher
+        hasher = export("benchmark@1", self._features, kept).hasher
         return Learned(hasher.logits, kept.name, time.monotonic() - started)
 
 

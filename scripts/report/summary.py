@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from models.evaluation.choice import REFERENCE
 from models.evaluation.quality import Quality
 from models.evaluation.verdict import verdict
 from scripts.console import HEADINGS, quality_cells
@@ -66,17 +67,16 @@ def quality_section(table: list[Quality], kept: Mapping[str, Any] | None = None)
 
 
 def _candidates(kept: Mapping[str, Any]) -> Table:
-    columns = ("score", "recall_10_at_10", "recall_10_at_100", "clusters_at_10", "clusters_at_100")
+    columns = list(kept["scores"][0]["columns"])
     rows = [
-        (plain(score["name"]), f"{score['score']:+.4f}", *(f"{score[column]:.4f}" for column in columns[1:]))
+        (plain(score["name"]), f"{score['score']:+.4f}", *(f"{score['columns'][column]:.4f}" for column in columns))
         for score in kept["scores"]
     ]
     caption = (
         f"What training made, measured on {kept['held_out']} items that it held out, without labels. "
-        f"Kept is {kept['criterion']}. Good: a first row whose score is well above 0, which is PCA-ITQ's."
+        f"Kept is {kept['criterion']}. Good: a first row whose score is well above 0, which is {REFERENCE}'s."
     )
-    headings = ("candidate", "score", "R 10@10", "R 10@100", "clusters@10", "clusters@100")
-    return Table("Candidates", caption, headings, rows, (0,))
+    return Table("Candidates", caption, ("candidate", "score", *map(plain, columns)), rows, (0,))
 
 
 def _duration(seconds: float) -> str:

@@ -10,11 +10,11 @@ from torch.nn import functional
 from models.training.network import binary_code
 from models.training.terms.step import Data, Step
 
-TEMPERATURE = 0.1
+TEMPERATURE = 0.05
 
 
 class Views:
-    """Cross-entropy of `softmax_j(b(view_i) . b(original_j) / bits / 0.1)` against i, without the same item twice."""
+    """Cross-entropy of `softmax_j(b(view_i) . b(original_j) / bits / 0.05)` against i, without the same item twice."""
 
     def __init__(self, data: Data) -> None:
         pass

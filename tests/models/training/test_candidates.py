@@ -1,4 +1,5 @@
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,21 @@ from models.features.vector import VectorFeatures
 from models.hasher import Hasher
 from models.itq import principal_directions
 from models.training import candidates
-from models.training.candidates import NETWORKS, Saving, Training, as_network, encoder_of, networks, train
+from models.training.candidates import (
+    NETWORKS,
+    Saving,
+    Training,
+    as_network,
+    discriminants,
+    encoder_of,
+    fit_again,
+    networks,
+    train,
+)
 from models.training.config import Config
 from models.training.corruption import Corruption
 from models.training.export import export_decoder, export_encoder
+from models.training.objectives import DUPLICATES, OBJECTIVES
 
 torch.set_num_threads(1)
 COLUMNS = ("precision_at_10", "precision_at_100", "mean_average_precision", "recall_10_at_10", "recall_10_at_100")
@@ -126,3 +138,46 @@ def test_a_stopped_training_goes_on_in_the_fit_that_was_stopped(tmp_path: Path) 
         assert torch.equal(value, resumed.trained.network.state_dict()[key])
     saving.clear()
     assert list(tmp_path.iterdir()) == []
+
+
+def noisy_views(features: np.ndarray, noise: np.ndarray):
+    """Four views an item: noise of the given strength on each number."""
+
+    def views(places: np.ndarray):
+        rng = np.random.default_rng(int(places.sum()))
+        yield features[places][:, None] + noise * rng.standard_normal((len(places), 4, features.shape[1]), np.float32)
+
+    return views
+
+
+def test_for_duplicates_discriminants_compete_and_the_network_starts_at_them() -> None:
+    features, _ = digits(300)
+    config = Config(16, DUPLICATES, epochs=2)
+    kept = train(features, config, Training(views=noisy_views(features, 0.4 * features.std(axis=0))))
+    names = {score.name for score in kept.choice.scores}
+    assert names == {"network", "PCA-ITQ", "PCA sign", "random projections", "discriminants, 1 a bit",
+                     "discriminants, 2 a bit", "discriminants, 4 a bit"}  # fmt: skip
+    assert kept.choice.held_out == 60
+    assert (kept.config.start, kept.config.directions) in [("discriminants", factor) for factor in (1, 2, 4)]
+    scores = {score.name: score.score for score in kept.choice.scores}
+    best = max((name for name in names if name.startswith("discriminants")), key=scores.__getitem__)
+    assert best == f"discriminants, {kept.config.directions} a bit"
+    assert scores[best] > 0
+
+
+def test_discriminants_are_kept_where_the_network_is_worse(monkeypatch: pytest.MonkeyPatch) -> None:
+    features, _ = digits(300)
+    harm = replace(OBJECTIVES[DUPLICATES], weights={"balance": 1e3, "weight_decay": 10.0})
+    monkeypatch.setitem(OBJECTIVES, DUPLICATES, harm)
+    # What views change is what tells the digits apart by PCA: only the discriminants know better.
+    noise = np.where(features.std(axis=0) > 0.3, 1.0, 0.01).astype(np.float32)
+    config = Config(16, DUPLICATES, epochs=40, seed=3)
+    training = Training(views=noisy_views(features, noise))
+    kept = train(features, config, training)
+    assert kept.name.startswith("discriminants")
+    sample = training.draw(features, kept.config)
+    linear = discriminants(sample, kept.config)[kept.config.directions]
+    expected = pack(linear.logits(features))
+    assert np.mean(np.unpackbits(pack(encoder_of(kept.trained)(features)) ^ expected)) < 1e-3
+    longer = fit_again(kept.name, features, replace(kept.config, bits=64), training)
+    assert encoder_of(longer)(features).shape == (300, 64)
