@@ -42,7 +42,11 @@ NETWORKS: dict[str, tuple[float, dict[str, float]]] = {
 }
 """The networks that are tried for similar items: the strength of the noise along the manifold, weights that differ."""
 NETWORK = "network"
-"""The only network of all other trainings."""
+"""The only network of all other trainings, and the first one for duplicates."""
+FINE = "network from discriminants"
+FINE_WEIGHTS = {"reconstruction": 0.0, "views": 0.0, "sharp_views": 1.0, "decorrelation": 0.0}
+FINE_RATE = 3e-4
+"""A start that good is only to be moved a little."""
 DISCRIMINANTS = {factor: f"discriminants, {factor} a bit" for factor in FACTORS}
 """Linear hashes that are tried for near-duplicates, by directions a bit; the network starts at the best of them."""
 HELD_OUT = 0.2
@@ -140,7 +144,12 @@ class Kept:
 
 
 def networks(config: Config) -> dict[str, Config]:
-    """The networks that are tried, by name: those of similar items at several settings, any other as it is."""
+    """The networks that are tried, by name: at several settings for similar items, from two starts for duplicates."""
+    if config.objective == DUPLICATES and config.start == "discriminants":
+        return {
+            NETWORK: replace(config, start="pca-itq"),
+            FINE: replace(config, weights=FINE_WEIGHTS, learning_rate=FINE_RATE),
+        }
     if config.objective != "hashing" or not has_rivals(config):
         return {NETWORK: config}
     return {

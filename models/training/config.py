@@ -53,8 +53,7 @@ class Config:
     """Items that a batch is built around; None for 64, or 16 or 32 where items are few."""
     neighbours_a_seed: int = 7
     """Neighbours that come into the batch with each seed; 0 for plain batches, which need no graph."""
-    learning_rate: float | None = None
-    """None for the objective's."""
+    learning_rate: float = 2e-3
     seed: int = 0
     device: str = "auto"
     weights: dict[str, float] = field(default_factory=dict)

@@ -3,9 +3,6 @@
 Fisher's linear discriminants with a class for each item, whose members are the item and its altered views: of all
 directions, those in which items differ most beside what alterations change (Fukunaga, "Introduction to Statistical
 Pattern Recognition", 1990, section 10.2). More directions than bits tell more items apart, fewer are steadier.
-
-Each direction is divided by the fourth root of its strength, half way to equal shares of all: measured to be better for
-texts, and no worse for pictures (docs/decisions/0032).
 """
 
 import numpy as np
@@ -16,7 +13,7 @@ from models.rows import BLOCK
 
 FACTORS = (1, 2, 4, 8)
 """Directions for each bit."""
-RIDGE = 0.1
+RIDGE = 0.3
 """Added to what alterations change in each direction, in parts of the mean: of few views that is badly known."""
 
 
@@ -43,7 +40,7 @@ def fit_discriminants(
     order = np.argsort(-strengths, kind="stable")
     useful = int((strengths > 1e-9 * strengths[order[0]]).sum())
     order = order[:useful]
-    directions = whiten @ directions[:, order] * strengths[order] ** -0.25
+    directions = whiten @ directions[:, order]
     found = {}
     for factor in FACTORS:
         kept = min(factor * bits, useful)

@@ -21,6 +21,7 @@ from models.training.ranks import ALONE, Ranks
 from models.training.sample import Sample
 from models.training.terms import TERMS, Term
 from models.training.terms.step import Batch, Data, Step
+from models.training.terms.views import VIEW_TERMS
 
 WARM_UP_STEPS = 50
 USES_DECODER = {"reconstruction", "prediction"}
@@ -74,21 +75,21 @@ def fit(
     network.to(device)
     ranks.check(batches.size)
     optimizer = torch.optim.Adam(network.parameters())
-    total, rate = config.steps(len(inputs)), config.learning_rate or objective.learning_rate
+    total = config.steps(len(inputs))
     history = History(("total", *weights), inputs, config.seed)
     saved = Checkpoint(checkpoint, checkpoint_seconds, config, sample, network, optimizer, generator, batches, history)
     done = saved.resume(ranks)
     # Without reconstruction the decoder may be idle, or its branch.
     losses_of = ranks.together(Losses(network, terms, objective.binary, ranks), "reconstruction" in weights)
     for number in track(range(done, total), history.status):
-        optimizer.param_groups[0]["lr"] = rate * schedule(number, total)
+        optimizer.param_groups[0]["lr"] = config.learning_rate * schedule(number, total)
         rows = next(batches)
         clean = inputs[rows].to(device)
         seen = ranks.share(clean)
         if objective.corruption and objective.corruption.level:
             # Drawn for the whole batch by every process, as one alone would.
             seen = ranks.share(objective.corruption.inputs(sample, rows, generator)).to(device)
-        if "views" in weights:
+        if VIEW_TERMS & weights.keys():
             seen = ranks.share(sample.view(rows, generator)).to(device)
         if "contraction" in weights:
             seen = seen.clone().requires_grad_()

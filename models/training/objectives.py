@@ -23,7 +23,6 @@ class Objective:
     """Whether small corpora are trained on for fewer steps than 800."""
     components: int = 256
     """Principal components that the network sees, at most: what tells copies from neighbours lies in many."""
-    learning_rate: float = 2e-3
 
 
 DUPLICATES = "duplicates"
@@ -44,7 +43,10 @@ OBJECTIVES: dict[str, Objective] = {
         few_steps=True,
     ),
     "duplicates": Objective(
-        {"views": 1.0, "balance": 1.0}, binary=True, small_batches=True, components=1024, learning_rate=3e-4
+        {"reconstruction": 4.0, "views": 1.0, "decorrelation": 20.0, "balance": 1.0},
+        binary=True,
+        small_batches=True,
+        components=1024,
     ),
     "undercomplete": Objective({"reconstruction": 1.0}),
     "sparse": Objective({"reconstruction": 1.0, "sparsity": 1e-3}),

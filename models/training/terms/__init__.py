@@ -12,7 +12,7 @@ from models.training.terms.prediction import Prediction
 from models.training.terms.reconstruction import Reconstruction
 from models.training.terms.sparsity import GaussianSparsity, Sparsity
 from models.training.terms.step import Data, Step
-from models.training.terms.views import Views
+from models.training.terms.views import SharpViews, Views
 
 Term = Callable[[Step], Tensor]
 
@@ -26,6 +26,7 @@ TERMS: dict[str, Callable[[Data], Term]] = {
     "similarity": Similarity,
     "smoothed_similarity": SmoothedSimilarity,
     "views": Views,
+    "sharp_views": SharpViews,
     "balance": Balance,
     "decorrelation": Decorrelation,
 }
