@@ -14,6 +14,7 @@ from scripts.features import add_feature_options
 from scripts.quality.run import add_job_options, print_jobs
 from scripts.rows import read_rows
 from scripts.tables.contractive import print_contractive_table
+from scripts.tables.criterion import print_criterion_table
 from scripts.tables.noise import print_noise_table
 from scripts.tables.objectives import add_benchmark_options, print_benchmark
 from scripts.train import HELD_OUT, MOST_QUERIES
@@ -26,6 +27,8 @@ def main() -> None:
     arguments = parse()
     if arguments.noise_table is not None:
         print_noise_table(arguments)
+    elif arguments.criterion_table is not None:
+        print_criterion_table(arguments)
     elif arguments.contractive_table:
         print_contractive_table(arguments.data_dir, validation=arguments.validation)
     elif arguments.benchmark == JOBS:
@@ -43,14 +46,21 @@ def parse(given: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("data", metavar="DATA", nargs="?", help=DATA_HELP)
     parser.add_argument("--contractive-table", action="store_true", help="train and measure the encoders of Rifai 2011")
     parser.add_argument("--noise-table", metavar="DATA", help="what noise between neighbours does to the encoder")
+    parser.add_argument(
+        "--criterion-table", metavar="DATA", nargs="+", help="how training's choice among candidates agrees with labels"
+    )
     parser.add_argument("--data-dir", type=Path, help=DATA_DIR_HELP)
     add_benchmark_options(parser)
     add_job_options(parser)
     add_feature_options(parser)
     arguments = parser.parse_args(given)
-    asked = (arguments.benchmark, arguments.noise_table, arguments.data, arguments.contractive_table or None)
+    tables = (arguments.noise_table, arguments.criterion_table, arguments.contractive_table or None)
+    asked = (arguments.benchmark, arguments.data, *tables)
     if sum(each is not None for each in asked) != 1:
-        parser.error("expected HASHER and DATA, --benchmark DATA, --noise-table DATA, or --contractive-table")
+        parser.error(
+            "expected HASHER and DATA, or one of --benchmark DATA and --noise-table, --criterion-table, "
+            "--contractive-table, got none or several"
+        )
     return arguments
 
 

@@ -67,6 +67,7 @@ def main() -> None:
         device=arguments.device,
         weights=dict(arguments.weight),
         corruption=arguments.corruption,
+        vector_noise=arguments.vector_noise,
     )
     if int(os.environ.get("RANK", "0")) > 0:
         follow(arguments, config)
@@ -131,7 +132,12 @@ def lead(
         Saving(prefix, arguments.checkpoint_seconds),
         progress_of(config.bits),
         lambda numbers: track(numbers, "neighbours"),
-        lambda places: view_rows(features, documents_at(data, parts.base_numbers[places]), config.seed),
+        lambda places: view_rows(
+            features,
+            documents_at(data, parts.base_numbers[places]),
+            config.seed,
+            vector_noise=config.vector_noise,
+        ),
     )
     if not arguments.resume:
         training.saving.clear()
@@ -155,7 +161,7 @@ def lead(
     if name == DUPLICATES:
         # Other views than training saw, of items that it did not see.
         documents = documents_at(data, parts.query_numbers[:MOST_COPIED])
-        views = np.concatenate(list(view_rows(features, documents, config.seed + 1)))
+        views = np.concatenate(list(view_rows(features, documents, config.seed + 1, vector_noise=config.vector_noise)))
         copies = {each: at_rank_one(encode, parts.queries[: len(views)], views) for each, encode in encoders.items()}
         card["copies_at_rank_one"] = copies
     card["data"] = {"name": data.name, "items": len(parts.base), "sha256": sha256}
@@ -239,6 +245,12 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--threads", type=positive, default=1, help="CPU threads; other numbers may change last digits")
     parser.add_argument("--weight", type=weight, action="append", default=[], metavar="TERM=W", help="may be repeated")
     parser.add_argument("--corruption", type=corruption, metavar="KIND=LEVEL", help="manifold=0.5, masking=0.3, ...")
+    parser.add_argument(
+        "--vector-noise",
+        type=real,
+        default=Config.vector_noise,
+        help="of views of vectors (default 0.3)",
+    )
     parser.add_argument(
         "--resume", action="store_true", help="go on with a run that was stopped; same options, same codes"
     )

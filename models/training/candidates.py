@@ -174,21 +174,28 @@ def train(features: Rows | None, config: Config, training: Training) -> Kept:
     if not has_rivals(config) or few == b"\x01":
         name, first = next(iter(networks(config).items()))
         return Kept(name, config, training.fit(name, training.draw(features, config), first), None)
-    tried = _Tried(features, config, training)
-    if config.objective == DUPLICATES:
-        config = replace(config, start="discriminants", directions=tried.add_discriminants())
-    for name, each in networks(config).items():
-        tried.add(name, encoder_of(training.fit(name, tried.sample, each)))
+    tried, config = try_candidates(features, config, training)
     choice = tried.choose()
     name = (training.ranks.from_first(None if choice is None else choice.kept.encode()) or b"").decode()
     return Kept(name, config, fit_again(name, features, config, training), choice)
 
 
-class _Tried:
-    """What candidates are fitted to and what they reach; in all processes but the first, only the sample."""
+def try_candidates(features: Rows | None, config: Config, training: Training) -> "tuple[Tried, Config]":
+    """All candidates, fitted to some of features (n, d) and tried on others, and the config of their networks."""
+    tried = Tried(features, config, training)
+    if config.objective == DUPLICATES:
+        config = replace(config, start="discriminants", directions=tried.add_discriminants())
+    for name, each in networks(config).items():
+        tried.add(name, encoder_of(training.fit(name, tried.sample, each)))
+    return tried, config
+
+
+class Tried:
+    """What candidates are fitted to, their `encoders`, and what they reach; only the sample in all other processes."""
 
     def __init__(self, features: Rows | None, config: Config, training: Training) -> None:
         self._config, self._ranks = config, training.ranks
+        self.encoders: dict[str, Encode] = {}
         self._found: dict[str, dict[str, float]] = {}
         self._trial: Trial | None = None
         if features is None:
@@ -212,6 +219,7 @@ class _Tried:
     def add(self, name: str, encode: Encode) -> None:
         """Try a candidate."""
         if self._trial is not None:
+            self.encoders[name] = encode
             self._found[name] = self._trial.columns(encode)
 
     def add_discriminants(self) -> int:

@@ -43,6 +43,8 @@ class Config:
     """Where the linear maps start: `pca-itq`, `random` to see what that is worth, or `discriminants` of views."""
     directions: int = 1
     """Directions a bit of the discriminants."""
+    vector_noise: float = 0.3
+    """Noise that makes a view of a vector, for near-duplicates: its standard deviation over that of each number."""
     components: int | None = None
     """Principal components that the network sees, at most; None for as many as the objective asks for."""
     sample: int = 100_000
@@ -89,6 +91,8 @@ class Config:
             raise InvalidInputError(f"expected finite weights of 0 or more, got {self.weights[bad[0]]} for {bad[0]}")
         if not any(self.resolved().weights.values()):
             raise InvalidInputError(f"expected a weight above 0, got 0 for all terms of {self.objective}")
+        if not 0 < self.vector_noise < math.inf:
+            raise InvalidInputError(f"expected vector_noise above 0 and finite, got {self.vector_noise}")
         for name in ("directions", "components", "sample", "neighbours", "seeds_a_batch"):
             if (value := getattr(self, name)) is not None and value < 1:
                 raise InvalidInputError(f"expected {name} of 1 or more, got {value}")

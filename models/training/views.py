@@ -15,12 +15,11 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 
 from models.features import Document, Features
 from models.features.image import open_image
+from models.training.config import Config
 
 VIEWS = 6
 """Views that are made of a document."""
 BATCH = 64
-VECTOR_NOISE = 0.3
-"""Standard deviation of the noise on each number of a vector, over that of the number."""
 LARGEST = 256
 """Pixels of the longer side of a picture that is altered: larger ones are brought to it."""
 BOILERPLATE = ("Home | News | Contact", "Copyright, all rights reserved.", "Published online.", "Click here for more.",
@@ -194,17 +193,21 @@ def view(document: Document, modality: str, rng: random.Random) -> Document:
 
 
 def view_rows(
-    features: Features, documents: Iterable[Document], seed: int, number: int = VIEWS
+    features: Features,
+    documents: Iterable[Document],
+    seed: int,
+    number: int = VIEWS,
+    vector_noise: float = Config.vector_noise,
 ) -> Iterator[NDArray[np.float32]]:
     """Features (k, number, d) of the views of documents, some at a time; of a bad view, those of the document.
 
-    Of vectors, the noise is in proportion to how the vectors of a batch differ.
+    Of vectors, the noise on each number is `vector_noise` times as strong as the vectors of a batch differ in it.
     """
     rng, remaining = random.Random(seed), iter(documents)  # nosec B311  # no secret: which alterations are drawn
     while some := list(islice(remaining, BATCH)):
         if features.modality == "vector":
             clean = features.rows(some).rows
-            spread = VECTOR_NOISE * clean.std(axis=0)
+            spread = vector_noise * clean.std(axis=0)
             noise = np.random.default_rng(rng.getrandbits(32)).standard_normal(
                 (len(some), number, clean.shape[1]), np.float32
             )

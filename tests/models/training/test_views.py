@@ -19,7 +19,7 @@ from models.training.prepare import draw_sample
 from models.training.sample import VIEWED
 from models.training.terms.step import Data, Step
 from models.training.terms.views import TEMPERATURE, Views
-from models.training.views import PICTURE, TEXT, VECTOR_NOISE, VIEWS, view, view_rows, views_of
+from models.training.views import PICTURE, TEXT, VIEWS, view, view_rows, views_of
 
 torch.set_num_threads(1)
 SENTENCE = "The quick brown fox jumps over the lazy dog, and nobody in the whole village has ever seen it happen twice."
@@ -73,9 +73,10 @@ def test_a_view_that_cannot_be_used_gives_way_to_its_document() -> None:
 
 def test_views_of_a_vector_are_the_vector_with_noise() -> None:
     vectors = (np.random.default_rng(0).standard_normal((64, 8)) * np.arange(1, 9)).astype(np.float32)
-    (rows,) = view_rows(VectorFeatures(8), list(vectors), 0, number=50)
-    noise = rows - vectors[:, None]
-    assert noise.std(axis=(0, 1)) == pytest.approx(VECTOR_NOISE * vectors.std(axis=0), rel=0.1)
+    for given, strength in (({}, 0.3), ({"vector_noise": 0.05}, 0.05)):
+        (rows,) = view_rows(VectorFeatures(8), list(vectors), 0, number=50, **given)
+        noise = rows - vectors[:, None]
+        assert noise.std(axis=(0, 1)) == pytest.approx(strength * vectors.std(axis=0), rel=0.1)
 
 
 def test_the_term_by_hand() -> None:
