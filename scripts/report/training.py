@@ -17,6 +17,7 @@ MEANINGS = {
     "similarity": "How far the order of neighbours by code is from that by features.",
     "smoothed_similarity": "How far the codes are from drawing whole clusters together.",
     "views": "How far altered copies of items are from being nearest to their originals; lower is steadier.",
+    "sharp_views": "The same beside the nearest other items alone; lower is steadier.",
     "balance": "How far the bits are from being on half of the time; 0 is ideal.",
     "decorrelation": "How much bits repeat each other; 0 is ideal.",
 }

@@ -45,7 +45,7 @@ BODY_BYTES = 300_000
 # Twice the text may take twice the time, and what the machine does beside it; a square would be four times.
 MOST_RATIO = 3.0
 SLACK_SECONDS = 0.004
-TRIALS = 3
+TRIALS = 9
 
 
 def _request(content_type: str) -> Request:
